@@ -1,0 +1,3 @@
+//! Bytes to records.
+mod doc;
+pub use doc::{Doc, Kind, Node};

@@ -1,0 +1,4 @@
+//! udmill mills cloud and AI audit logs into Google SecOps UDM.
+pub mod decode;
+pub mod mapping;
+pub mod plan;

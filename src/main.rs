@@ -1,0 +1,2 @@
+//! The `udmill` command.
+fn main() {}

@@ -1,0 +1,61 @@
+//! The shape of a converter: a named function from one scalar to one scalar.
+//!
+//! The converters themselves live in `mapping/convert/`; the plan only calls them.
+
+/// What a converter gets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Input<'a> {
+    /// Text, UTF-8.
+    Text(&'a [u8]),
+    /// A whole number.
+    Int(i64),
+    /// A whole number above `i64::MAX`.
+    UInt(u64),
+    /// Any other number.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+}
+
+/// What a converter gives.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Output {
+    /// The input, unchanged.
+    Same,
+    /// The UTF-8 text it appended to `out`, unescaped.
+    Text,
+    /// A whole number.
+    Int(i64),
+    /// A whole number above `i64::MAX`.
+    UInt(u64),
+    /// Any other number; always finite.
+    Float(f64),
+    /// `true` or `false`.
+    Bool(bool),
+    /// No value, and no fault: a look-up without a match, an empty rest.
+    Absent,
+}
+
+/// Why a value did not convert: a stable code such as `not_an_ip`, fit for a metric label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault(pub &'static str);
+
+/// A converter. It appends text results to `out` and touches nothing before `out`'s length at the call.
+///
+/// # Errors
+///
+/// A [`Fault`] when the input is not what the converter reads; whatever it appended is then ignored.
+pub type Convert = fn(Input<'_>, &Args, &mut Vec<u8>) -> Result<Output, Fault>;
+
+/// The arguments of one call, checked and prepared at load.
+#[derive(Clone, Debug, Default)]
+pub struct Args {
+    /// Text arguments in the order the converter declares them.
+    pub texts: Vec<Box<[u8]>>,
+    /// Number arguments in the order the converter declares them.
+    pub numbers: Vec<i64>,
+    /// A compiled pattern.
+    pub regex: Option<regex::bytes::Regex>,
+    /// A look-up and the column to answer from.
+    pub lookup: Option<(std::sync::Arc<super::lookup::Lookup>, usize)>,
+}

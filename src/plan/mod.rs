@@ -1,0 +1,3 @@
+//! The compiled plan and its executor.
+pub mod convert;
+pub mod lookup;
