@@ -2,3 +2,4 @@
 pub mod decode;
 pub mod mapping;
 pub mod plan;
+pub mod udm;
