@@ -1,0 +1,25 @@
+//! Tests against a real Apache Kafka: `eval "$(tests/broker/kafka.sh start)"`, then `cargo test --test broker`.
+//!
+//! Without the variables that script prints every test is listed as ignored and one line says so; with
+//! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead.
+mod broker;
+mod harness;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let here = harness::Broker::from_environment().is_some();
+    if !here {
+        eprintln!("broker tests skipped: UDMILL_TEST_KAFKA is not set; run: eval \"$(tests/broker/kafka.sh start)\"");
+        if std::env::var_os("UDMILL_TEST_KAFKA_REQUIRED").is_some() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let cases: Vec<(&str, harness::Case)> = [broker::CASES].concat();
+    let trials = cases
+        .into_iter()
+        .map(|(name, case)| libtest_mimic::Trial::test(name, move || case().map_err(Into::into)).with_ignored_flag(!here))
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
