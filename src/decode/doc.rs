@@ -117,4 +117,67 @@ impl Doc {
         }
         exact.or(folded)
     }
+
+    /// Appends the value at `index` as compact JSON: members in document order, duplicates included, floats in their shortest form.
+    pub fn write_json(&self, index: u32, out: &mut Vec<u8>) {
+        let node = self.node(index);
+        match node.kind {
+            Kind::Null => out.extend_from_slice(b"null"),
+            Kind::Bool => out.extend_from_slice(if node.bits == 1 { b"true" } else { b"false" }),
+            Kind::Int => out.extend_from_slice(itoa::Buffer::new().format(node.bits as i64).as_bytes()),
+            Kind::UInt => out.extend_from_slice(itoa::Buffer::new().format(node.bits).as_bytes()),
+            Kind::Float => out.extend_from_slice(ryu::Buffer::new().format(f64::from_bits(node.bits)).as_bytes()),
+            Kind::Str => write_text(self.str(index), out),
+            Kind::Object => {
+                out.push(b'{');
+                for (place, (key, value)) in self.members(index).enumerate() {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    write_text(self.str(key), out);
+                    out.push(b':');
+                    self.write_json(value, out);
+                }
+                out.push(b'}');
+            }
+            Kind::Array => {
+                out.push(b'[');
+                for (place, element) in self.elements(index).enumerate() {
+                    if place > 0 {
+                        out.push(b',');
+                    }
+                    self.write_json(element, out);
+                }
+                out.push(b']');
+            }
+        }
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    let mut from = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x08 => b'b',
+            0x0c => b'f',
+            0..0x20 => 0,
+            _ => continue,
+        };
+        out.extend_from_slice(&text[from..at]);
+        from = at + 1;
+        if short == 0 {
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.extend_from_slice(&[b'\\', short]);
+        }
+    }
+    out.extend_from_slice(&text[from..]);
+    out.push(b'"');
 }

@@ -1,0 +1,75 @@
+//! JSON text to nodes, strictly: the part that could be another parser.
+
+use simd_json::{Buffers, Node as TapeNode, StaticNode, Tape};
+
+use super::doc::{Kind, Node};
+
+/// The text is not JSON by the strict grammar, nests too deep, or holds a number beyond 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// A strict JSON parser that unescapes text in place.
+pub trait Backend {
+    /// Parses one JSON value and appends its nodes, in document order, to `nodes`.
+    ///
+    /// `text` is the tail of [`super::Doc::text`] that starts at offset `base`; strings are unescaped within it and nodes name them by
+    /// their offset in the whole arena. Containers hold the index after their last descendant. Must be valid UTF-8 where it succeeds.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`]; what stands in `text` afterwards means nothing, and `nodes` is as it was.
+    fn parse(&mut self, text: &mut [u8], base: usize, nodes: &mut Vec<Node>) -> Result<(), Refused>;
+}
+
+/// simd-json's tape, with its buffers kept between messages.
+pub struct SimdTape {
+    buffers: Buffers,
+    tape: Tape<'static>,
+}
+
+impl SimdTape {
+    /// A parser that refuses values nested deeper than `nesting`.
+    pub fn new(nesting: usize) -> Self {
+        SimdTape { buffers: Buffers::with_max_depth(4096, nesting), tape: Tape(Vec::new()) }
+    }
+}
+
+impl Backend for SimdTape {
+    fn parse(&mut self, text: &mut [u8], base: usize, nodes: &mut Vec<Node>) -> Result<(), Refused> {
+        let origin = text.as_ptr().addr();
+        let before = nodes.len();
+        // The tape borrows the text, so its memory changes owner for the length of this call.
+        let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
+        let mut result = simd_json::fill_tape(text, &mut self.buffers, &mut tape).map_err(|_| Refused);
+        if result.is_ok() {
+            nodes.reserve(tape.0.len());
+            for node in &tape.0 {
+                let (kind, len, bits) = match *node {
+                    TapeNode::String(s) => (Kind::Str, s.len(), (s.as_ptr().addr() - origin + base) as u64),
+                    TapeNode::Object { len, count } => (Kind::Object, len, (nodes.len() + 1 + count) as u64),
+                    TapeNode::Array { len, count } => (Kind::Array, len, (nodes.len() + 1 + count) as u64),
+                    TapeNode::Static(StaticNode::Null) => (Kind::Null, 0, 0),
+                    TapeNode::Static(StaticNode::Bool(b)) => (Kind::Bool, 0, u64::from(b)),
+                    TapeNode::Static(StaticNode::I64(i)) => (Kind::Int, 0, i as u64),
+                    TapeNode::Static(StaticNode::U64(u)) => match i64::try_from(u) {
+                        Ok(i) => (Kind::Int, 0, i as u64),
+                        Err(_) => (Kind::UInt, 0, u),
+                    },
+                    TapeNode::Static(StaticNode::F64(f)) => {
+                        if !f.is_finite() {
+                            result = Err(Refused);
+                            break;
+                        }
+                        (Kind::Float, 0, f.to_bits())
+                    }
+                };
+                nodes.push(Node { kind, len: len as u32, bits });
+            }
+        }
+        if result.is_err() {
+            nodes.truncate(before);
+        }
+        self.tape = tape.reset();
+        result
+    }
+}
