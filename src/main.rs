@@ -1,2 +1,11 @@
 //! The `udmill` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+// Bursts of dead letters and batches reuse memory better than with glibc's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    udmill::cli::main()
+}

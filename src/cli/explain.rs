@@ -1,0 +1,301 @@
+//! `udmill explain`: what became of every part of an input, and which row of which mapping wrote each field.
+//!
+//! The engine fills a [`PartTrace`] for each part; this file only tells it, as text or as JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::paint::{BAD, FAINT, GOOD, STRONG, WARN};
+
+/// Everything that happened to one part.
+#[derive(Clone, Debug, Default)]
+pub struct PartTrace {
+    /// From 0, over the whole input.
+    pub part: u64,
+    /// The mapping, `openai/audit`.
+    pub mapping: String,
+    /// The profile that was applied.
+    pub profile: Option<String>,
+    /// Why this mapping: the entry of `[match]` that fitted, in words.
+    pub matched_by: String,
+    /// How the record was repaired before it could be read.
+    pub repair: Option<String>,
+    /// What became of it.
+    pub outcome: OutcomeTrace,
+    /// The event-type rule that was taken; none when the part gave no event.
+    pub rule: Option<RuleTrace>,
+    /// Every field that was written, in UDM order.
+    pub fields: Vec<FieldTrace>,
+    /// What was left out.
+    pub notes: Vec<NoteTrace>,
+    /// Dotted paths of leaves that no row read.
+    pub unread: Vec<String>,
+}
+
+/// The outcome of a part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OutcomeTrace {
+    /// It became an event.
+    #[default]
+    Emitted,
+    /// It became a dead letter.
+    Rejected {
+        /// Where in the flow.
+        stage: String,
+        /// The stable code.
+        code: String,
+        /// The path concerned; may be empty.
+        path: String,
+        /// What was found, redacted.
+        detail: String,
+    },
+    /// It was passed over on purpose.
+    Skipped {
+        /// The reason word.
+        reason: String,
+    },
+}
+
+/// The event-type rule that was taken.
+#[derive(Clone, Debug, Default)]
+pub struct RuleTrace {
+    /// The event type.
+    pub is: String,
+    /// Position in the rules, from 0.
+    pub index: usize,
+    /// `mappings/openai/audit.toml:16`; empty for GENERIC_EVENT at the end of every ladder.
+    pub place: String,
+    /// The wished event types whose requirements were not met, in the order tried.
+    pub fallback_from: Vec<String>,
+}
+
+/// One field that was written.
+#[derive(Clone, Debug, Default)]
+pub struct FieldTrace {
+    /// `principal.ip[0]`
+    pub target: String,
+    /// As it stands in the event.
+    pub value: Value,
+    /// The row: `mappings/openai/audit.toml:24`, or a word for what no row writes (`identity`, `unmapped`).
+    pub place: String,
+    /// What the row read; none for a constant.
+    pub source_path: Option<String>,
+}
+
+/// One thing left out.
+#[derive(Clone, Debug, Default)]
+pub struct NoteTrace {
+    /// The target path.
+    pub target: String,
+    /// The stable code.
+    pub code: String,
+    /// What was found, redacted.
+    pub detail: String,
+}
+
+impl PartTrace {
+    /// The part as one JSON object.
+    pub fn json(&self) -> Value {
+        let outcome = match &self.outcome {
+            OutcomeTrace::Emitted => json!({ "is": "emitted" }),
+            OutcomeTrace::Rejected { stage, code, path, detail } => {
+                json!({ "is": "rejected", "stage": stage, "code": code, "path": path, "detail": detail })
+            }
+            OutcomeTrace::Skipped { reason } => json!({ "is": "skipped", "reason": reason }),
+        };
+        json!({
+            "part": self.part,
+            "mapping": self.mapping,
+            "profile": self.profile,
+            "matched_by": self.matched_by,
+            "repair": self.repair,
+            "outcome": outcome,
+            "rule": self.rule.as_ref().map(|rule| json!({
+                "is": rule.is, "index": rule.index, "row": rule.place, "fallback_from": rule.fallback_from,
+            })),
+            "fields": self.fields.iter().map(|field| json!({
+                "target": field.target, "value": field.value, "row": field.place, "source": field.source_path,
+            })).collect::<Vec<_>>(),
+            "notes": self.notes.iter().map(|note| json!({
+                "target": note.target, "code": note.code, "detail": note.detail,
+            })).collect::<Vec<_>>(),
+            "unread": self.unread,
+        })
+    }
+
+    /// The part as text, with colour; `anstream` takes it out where it is not wanted.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = self.write_text(&mut text);
+        text
+    }
+
+    fn write_text(&self, out: &mut String) -> std::fmt::Result {
+        write!(out, "{STRONG}part {}{STRONG:#}  ", self.part)?;
+        match &self.outcome {
+            OutcomeTrace::Emitted => writeln!(out, "{GOOD}emitted{GOOD:#}")?,
+            OutcomeTrace::Skipped { reason } => writeln!(out, "{WARN}skipped{WARN:#}: {}", printable(reason))?,
+            OutcomeTrace::Rejected { stage, code, path, detail } => {
+                write!(out, "{BAD}rejected{BAD:#} by {stage}: {code}")?;
+                if !path.is_empty() {
+                    write!(out, " at `{}`", printable(path))?;
+                }
+                if !detail.is_empty() {
+                    write!(out, ", {}", printable(detail))?;
+                }
+                writeln!(out)?;
+            }
+        }
+        if !self.mapping.is_empty() {
+            let profile = self.profile.as_ref().map_or_else(String::new, |profile| format!(", profile {profile}"));
+            writeln!(
+                out,
+                "  mapping     {STRONG}{}{STRONG:#}{profile} {FAINT}because {}{FAINT:#}",
+                self.mapping,
+                printable(&self.matched_by)
+            )?;
+        }
+        if let Some(repair) = &self.repair {
+            writeln!(out, "  {WARN}repaired{WARN:#}    {}", printable(repair))?;
+        }
+        if let Some(rule) = &self.rule {
+            let place = if rule.place.is_empty() { "end of the ladder".to_owned() } else { rule.place.clone() };
+            writeln!(out, "  event type  {STRONG}{}{STRONG:#} {FAINT}rule {} {place}{FAINT:#}", rule.is, rule.index)?;
+            if !rule.fallback_from.is_empty() {
+                writeln!(out, "  {WARN}instead of{WARN:#}  {}: what the type requires was not there", rule.fallback_from.join(", then "))?;
+            }
+        }
+        if !self.fields.is_empty() {
+            writeln!(out, "  fields")?;
+            let target_width = widest(self.fields.iter().map(|field| field.target.chars().count()), 56);
+            let value_width = widest(self.fields.iter().map(|field| shown(&field.value).chars().count()), 48);
+            for field in &self.fields {
+                let source = field.source_path.as_ref().map_or_else(String::new, |path| format!(" from {}", printable(path)));
+                writeln!(
+                    out,
+                    "    {:target_width$}  {GOOD}{:value_width$}{GOOD:#}  {FAINT}{}{source}{FAINT:#}",
+                    printable(&field.target),
+                    shown(&field.value),
+                    field.place
+                )?;
+            }
+        }
+        if !self.notes.is_empty() {
+            writeln!(out, "  {WARN}left out{WARN:#}")?;
+            let width = widest(self.notes.iter().map(|note| note.target.chars().count()), 56);
+            for note in &self.notes {
+                writeln!(out, "    {:width$}  {}: {}", printable(&note.target), note.code, printable(&note.detail))?;
+            }
+        }
+        if !self.unread.is_empty() {
+            writeln!(out, "  {WARN}read by no row{WARN:#}")?;
+            for path in &self.unread {
+                writeln!(out, "    {}", printable(path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn widest(widths: impl Iterator<Item = usize>, most: usize) -> usize {
+    widths.max().unwrap_or(0).min(most)
+}
+
+/// A value as JSON text, cut for reading; `--format json` has the whole.
+fn shown(value: &Value) -> String {
+    const MOST: usize = 96;
+    let text = printable(&value.to_string());
+    if text.chars().count() <= MOST { text } else { text.chars().take(MOST - 3).chain("...".chars()).collect() }
+}
+
+/// Text of a record on its way to a terminal: control characters, which could move the cursor or colour the screen, are written out.
+fn printable(text: &str) -> String {
+    let is_harmless = |c: char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    if text.chars().all(is_harmless) {
+        return text.to_owned();
+    }
+    text.chars().map(|c| if is_harmless(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace() -> PartTrace {
+        PartTrace {
+            part: 3,
+            mapping: "openai/audit".into(),
+            profile: Some("typed".into()),
+            matched_by: "shape openai_audit".into(),
+            rule: Some(RuleTrace {
+                is: "STATUS_UPDATE".into(),
+                index: 7,
+                place: "mappings/openai/audit.toml:16".into(),
+                fallback_from: vec!["USER_LOGIN".into()],
+            }),
+            fields: vec![
+                FieldTrace {
+                    target: "principal.ip[0]".into(),
+                    value: "192.0.2.1".into(),
+                    place: "mappings/openai/audit.toml:24".into(),
+                    source_path: Some("actor.session.ip_address".into()),
+                },
+                FieldTrace {
+                    target: "metadata.vendor_name".into(),
+                    value: "OPENAI".into(),
+                    place: "mappings/openai/audit.toml:20".into(),
+                    source_path: None,
+                },
+            ],
+            notes: vec![NoteTrace { target: "network.asn".into(), code: "not_a_number".into(), detail: "`\u{1b}[31mred`".into() }],
+            unread: vec!["actor.session.new_field".into()],
+            ..PartTrace::default()
+        }
+    }
+
+    #[test]
+    fn the_text_names_rows_sources_and_leftovers() {
+        let text = anstream::adapter::strip_str(&trace().text()).to_string();
+        let expected = "part 3  emitted
+  mapping     openai/audit, profile typed because shape openai_audit
+  event type  STATUS_UPDATE rule 7 mappings/openai/audit.toml:16
+  instead of  USER_LOGIN: what the type requires was not there
+  fields
+    principal.ip[0]       \"192.0.2.1\"  mappings/openai/audit.toml:24 from actor.session.ip_address
+    metadata.vendor_name  \"OPENAI\"     mappings/openai/audit.toml:20
+  left out
+    network.asn  not_a_number: `\\u{1b}[31mred`
+  read by no row
+    actor.session.new_field
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_json_form_holds_the_same() {
+        let json = trace().json();
+        assert_eq!(json["outcome"]["is"], "emitted");
+        assert_eq!(json["rule"]["fallback_from"][0], "USER_LOGIN");
+        assert_eq!(json["fields"][0]["source"], "actor.session.ip_address");
+        assert_eq!((&json["fields"][1]["source"], &json["unread"][0]), (&Value::Null, &"actor.session.new_field".into()));
+    }
+
+    #[test]
+    fn rejects_and_skips_are_told() {
+        let rejected = OutcomeTrace::Rejected {
+            stage: "map".into(),
+            code: "time_missing".into(),
+            path: "time".into(),
+            detail: "none of 9 names".into(),
+        };
+        for (outcome, expected) in [
+            (rejected, "part 0  rejected by map: time_missing at `time`, none of 9 names\n"),
+            (OutcomeTrace::Skipped { reason: "heartbeat".into() }, "part 0  skipped: heartbeat\n"),
+        ] {
+            let part = PartTrace { outcome, ..PartTrace::default() };
+            assert_eq!(anstream::adapter::strip_str(&part.text()).to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The command line: arguments, reading of files, and what people see. Everything that mills a record lies in the core.
+//!
+//! The commands and their exit codes are a contract: 0 done, 1 input or output failed, 2 the configuration or a mapping is at fault,
+//! 3 more was rejected than allowed or nothing at all came out.
+
+mod completions;
+pub mod dead_letter;
+pub mod explain;
+pub mod input;
+pub mod paint;
+pub mod pipeline;
+pub mod summary;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// How a command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Every part has an outcome.
+    Done = 0,
+    /// Reading or writing failed.
+    Io = 1,
+    /// A fault in the arguments, the configuration or a mapping.
+    Config = 2,
+    /// More rejects than allowed, or nothing emitted from a non-empty input.
+    Rejected = 3,
+}
+
+/// Why a command ended early: what to tell, and with which exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// One or more lines: what went wrong, where, and how to mend it. Empty when everything has been said.
+    pub text: String,
+}
+
+impl Failure {
+    /// Reading or writing `what` failed.
+    pub fn io(what: impl std::fmt::Display, fault: &std::io::Error) -> Self {
+        Failure { exit: Exit::Io, text: format!("{what}: {fault}") }
+    }
+
+    /// The arguments, a mapping or the configuration is at fault.
+    pub fn config(text: impl Into<String>) -> Self {
+        Failure { exit: Exit::Config, text: text.into() }
+    }
+}
+
+#[derive(Parser)]
+#[command(name = "udmill", version, max_term_width = 120, arg_required_else_help = true)]
+#[command(about = "Mills cloud and AI audit logs into Google SecOps UDM events")]
+#[command(
+    after_help = "Exit codes: 0 done; 1 reading or writing failed; 2 a configuration or mapping fault; 3 more rejects than allowed.\n\
+    Try `udmill demo` first: it needs no broker and no files."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs the command line and gives the exit code.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Completions(args) => completions::run(&args),
+    };
+    match result {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            if !failure.text.is_empty() {
+                paint::error(&failure.text);
+            }
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// The argument definition, for completions and for tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_argument_definition_holds() {
+        super::command().debug_assert();
+    }
+}
