@@ -1,3 +1,4 @@
 //! The compiled plan and its executor.
 pub mod convert;
+pub mod enrich;
 pub mod lookup;
