@@ -134,6 +134,7 @@ pub fn event_type(row: &Cells, record: &Value, fields: &Expected) -> String {
     let geo = ["city", "region", "country", "latitude", "longitude"];
     let place = geo.iter().any(|member| text(record, &format!("actor.session.ip_address_details.{member}")).is_some());
     let principal = machine || user || place || text(record, "actor.api_key.id").is_some();
+    let account = has("target.user.userid") || has("target.user.email_addresses");
     let documented = documented_type(record).to_owned();
 
     let wish = match row[1].as_str() {
@@ -157,9 +158,9 @@ pub fn event_type(row: &Cells, record: &Value, fields: &Expected) -> String {
     };
     let taken = |holds: bool| if holds { wish.to_owned() } else { documented.clone() };
     match wish {
-        "USER_LOGIN" | "USER_LOGOUT" => taken(machine && has("target.user.")),
-        "USER_CREATION" | "USER_DELETION" => taken((machine || user) && has("target.user.")),
-        "USER_CHANGE_PERMISSIONS" => taken(principal && has("target.user.")),
+        "USER_LOGIN" | "USER_LOGOUT" => taken(machine && account),
+        "USER_CREATION" | "USER_DELETION" => taken((machine || user) && account),
+        "USER_CHANGE_PERMISSIONS" => taken(principal && account),
         "GROUP_CREATION" | "GROUP_MODIFICATION" | "GROUP_DELETION" => taken(principal && has("target.group.")),
         "SETTING_CREATION" => verb("USER_RESOURCE_CREATION"),
         "SETTING_MODIFICATION" => verb("USER_RESOURCE_UPDATE_CONTENT"),
@@ -236,16 +237,15 @@ fn elements(list: &Value) -> Vec<&Value> {
     list.as_array().map_or_else(Vec::new, |list| list.iter().collect())
 }
 
-/// Every present scalar below `value` with its dotted path; an element's place stands in brackets.
+/// Every present scalar below `value` with its dotted path; an element goes by its place, from 0.
 fn leaves(value: &Value) -> Vec<(String, String)> {
     fn walk(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+        let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
         match value {
-            Value::Object(members) => {
-                for (name, member) in members {
-                    walk(member, &if path.is_empty() { name.clone() } else { format!("{path}.{name}") }, found);
-                }
+            Value::Object(members) => members.iter().for_each(|(name, member)| walk(member, &below(name), found)),
+            Value::Array(elements) => {
+                elements.iter().enumerate().for_each(|(place, element)| walk(element, &below(&place.to_string()), found))
             }
-            Value::Array(elements) => elements.iter().for_each(|element| walk(element, path, found)),
             leaf => found.extend(scalar(leaf).map(|text| (path.to_owned(), text))),
         }
     }
