@@ -10,6 +10,7 @@ pub mod input;
 pub mod paint;
 pub mod pipeline;
 pub mod summary;
+pub mod test_cases;
 
 use std::process::ExitCode;
 
