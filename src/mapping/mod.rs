@@ -1,3 +1,16 @@
 //! From TOML text to a checked mapping, and from that to a plan. Reads no files: the shell hands it the texts.
+mod condition;
 pub mod convert;
+pub mod diagnostic;
+mod layers;
+mod lookup_text;
+mod node;
+mod path;
+mod read;
+mod render;
+mod row;
 pub mod table;
+
+pub use diagnostic::{Diagnostic, File, Files};
+pub use read::{list, profiles, read};
+pub use render::render;

@@ -289,6 +289,18 @@ pub enum Condition {
     EventHas(TargetPath),
 }
 
+impl Condition {
+    /// Calls `visit` with every source path the condition looks at.
+    pub fn visit_sources<'a>(&'a self, visit: &mut dyn FnMut(&'a SourcePath)) {
+        match self {
+            Condition::All(list) | Condition::Any(list) => list.iter().for_each(|one| one.visit_sources(visit)),
+            Condition::Not(one) => one.visit_sources(visit),
+            Condition::RecordHas(path) | Condition::Record(path, _) => visit(path),
+            Condition::EventHas(_) => {}
+        }
+    }
+}
+
 /// A comparison of one value.
 #[derive(Clone, Debug)]
 pub enum Test {
