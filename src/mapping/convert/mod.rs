@@ -9,11 +9,14 @@ use crate::plan::convert::{Convert, Input};
 use crate::plan::lookup::Lookup;
 
 mod address;
+mod digest;
 mod number;
 mod page;
 mod prepare;
+mod resource;
 mod text;
 mod time;
+mod web;
 
 pub use page::page;
 pub use prepare::{compile_lookup, prepare};
@@ -123,7 +126,9 @@ pub struct NamedLookup {
 
 /// Every converter, by theme and then as the theme's file orders them.
 pub fn all() -> impl Iterator<Item = &'static Converter> {
-    [text::CONVERTERS, number::CONVERTERS, time::CONVERTERS, address::CONVERTERS].into_iter().flatten()
+    [text::CONVERTERS, number::CONVERTERS, time::CONVERTERS, address::CONVERTERS, web::CONVERTERS, resource::CONVERTERS, digest::CONVERTERS]
+        .into_iter()
+        .flatten()
 }
 
 /// The converter called `name`.

@@ -292,6 +292,62 @@ fn numbers() {
     }
 }
 
+#[test]
+fn resource_ids() {
+    let role = "/subscriptions/S/resourceGroups/G/providers/Microsoft.Sql/servers/A/providers/Microsoft.Authorization/roleAssignments/R";
+    let group = "/providers/Microsoft.Management/managementGroups/Root";
+    let part = |part: &str| format!("{{ resource_id = \"{part}\" }}");
+    for (name, input, expected) in [
+        ("id", role, role.to_ascii_lowercase().as_str()),
+        ("name", role, "R"),
+        ("type", role, "microsoft.authorization/roleassignments"),
+        ("provider", role, "microsoft.authorization"),
+        ("parent", role, "/subscriptions/s/resourcegroups/g/providers/microsoft.sql/servers/a"),
+        ("group_id", role, "/subscriptions/s/resourcegroups/g"),
+        ("subscription_id", role, "/subscriptions/s"),
+        ("management_group", group, "root"),
+        ("type", group, "microsoft.management/managementgroups"),
+        ("subscription", group, "absent"),
+        ("tenant", "/tenants/T/providers/Microsoft.aadiam", "t"),
+        ("name", "/tenants/T/providers/Microsoft.aadiam", "absent"),
+        ("provider", "/tenants/T/providers/Microsoft.aadiam", "microsoft.aadiam"),
+        ("type", "/subscriptions/S", "microsoft.resources/subscriptions"),
+        ("name", "/subscriptions/S/", "S"),
+        ("parent", "/subscriptions/S/resourceGroups/G/providers/Microsoft.KeyVault/vaults/V", "absent"),
+        ("id", "/", "fault:not_a_resource_id"),
+        ("id", "subscriptions/S", "fault:not_a_resource_id"),
+        ("id", "/subscriptions", "fault:not_a_resource_id"),
+        ("id", "/secrets/a", "fault:not_a_resource_id"),
+    ] {
+        assert_eq!(convert(&part(name), input), expected, "{name} of {input}");
+    }
+}
+
+#[test]
+fn urls_and_names() {
+    check(&[
+        ("\"url\"", "https://a.example.com", "https://a.example.com"),
+        ("\"url\"", "https://a.example.com:99999/", "fault:not_a_url"),
+        ("\"url\"", "https:///x", "fault:not_a_url"),
+        ("\"url\"", "https://a b/", "fault:not_a_url"),
+        ("\"url\"", "https://[::1/", "fault:not_a_url"),
+        ("\"url\"", "https://a/#access_token=x&y=1", "https://a/#access_token=[redacted]&y=1"),
+        ("\"url\"", "https://a/?SIG=x&design=1", "https://a/?SIG=[redacted]&design=1"),
+        ("\"url\"", "https://a/?q=a@b", "https://a/?q=a@b"),
+        ("\"host_of_url\"", "https://u:p@A:1/?x@y", "a"),
+        ("{ query = \"a\" }", "?a=%FF", "%FF"),
+        ("{ query = \"a\" }", "?b=a=1&a=c+d", "c d"),
+        ("\"email\"", "a@b@example.com", "fault:not_an_email"),
+        ("\"email\"", "ann@example", "fault:not_an_email"),
+        ("\"email\"", "ann@example..com", "fault:not_an_email"),
+        ("\"email\"", "@example.com", "fault:not_an_email"),
+        ("\"ja4\"", "t13d1516h2_8daaf6152771_b186095e22bg", "fault:not_a_ja4"),
+        ("\"ja4\"", "x13d1516h2_8daaf6152771_b186095e22b6", "fault:not_a_ja4"),
+        ("\"ja4\"", "q13i0310h3_55b375c5d22e_06cda9e17597", "q13i0310h3_55b375c5d22e_06cda9e17597"),
+        ("\"guid\"", "0f8fad5bd9cb469fa16570867728950-", "fault:not_a_guid"),
+    ]);
+}
+
 /// Every example's call, prepared once: what the property below runs.
 fn prepared() -> Vec<(&'static Converter, Args)> {
     let lookups = lookups();
