@@ -2,3 +2,4 @@
 pub mod convert;
 pub mod enrich;
 pub mod lookup;
+pub mod redact;
