@@ -35,21 +35,30 @@
 //! | single quotes, stray commas, `None`, `True`, `NaN` | corrected, repair named for it |
 //! | anything else | that record is broken, `not_json` or `truncated` |
 mod backend;
+mod cut;
 mod doc;
 mod repair;
+#[cfg(test)]
+mod salvage_tests;
+mod scan;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod unpack;
 
 use std::ops::Range;
 
 use backend::{Backend, Refused, SimdTape};
+use cut::{Cutter, Fault, Step};
 pub use doc::{Doc, Kind, Node};
 pub use repair::Repair;
 use shape::Origin;
 
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// How often, on average, a byte of a broken body may be read again in search of the next record.
+const LOOK_FACTOR: usize = 16;
 
 /// What one message may cost.
 #[derive(Clone, Copy, Debug)]
@@ -104,30 +113,83 @@ pub struct Decoder {
     limits: Limits,
     backend: SimdTape,
     last_repair: Option<Repair>,
+    /// The unpacked body, when it came packed.
+    plain: Vec<u8>,
+    is_packed: bool,
+    /// Corrected text.
+    fixed: Vec<u8>,
+    /// For spans, which are found by decoding again.
+    second: Doc,
 }
 
 impl Decoder {
     /// A decoder with these limits.
     pub fn new(limits: Limits) -> Self {
-        Decoder { limits, backend: SimdTape::new(limits.nesting), last_repair: None }
+        Decoder {
+            limits,
+            backend: SimdTape::new(limits.nesting),
+            last_repair: None,
+            plain: Vec::new(),
+            is_packed: false,
+            fixed: Vec::new(),
+            second: Doc::default(),
+        }
     }
 
     /// Decodes one message body into `doc` and lists what was found, in document order. Both are emptied first. Never panics.
     pub fn decode(&mut self, body: &[u8], doc: &mut Doc, found: &mut Vec<Found>) {
         doc.clear();
         found.clear();
-        let text = body.strip_prefix(BOM).unwrap_or(body);
-        if text.iter().all(|b| b.is_ascii_whitespace()) {
-            found.push(Found::Empty { reason: "blank", span: None });
-            return;
+        let plain = match self.unpack(body) {
+            Ok(plain) => plain,
+            Err(broken) => return found.push(broken),
+        };
+        let text = plain.as_deref().unwrap_or(body);
+        let start = if text.starts_with(BOM) { BOM.len() } else { 0 };
+        if text[start..].iter().all(|b| b.is_ascii_whitespace()) {
+            found.push(Found::Empty { reason: "blank", span: Some(0..text.len()) });
+        } else if let Ok(root) = self.parse(&text[start..], doc) {
+            self.list(doc, root, &Origin { repair: None, span: None, depth: 0 }, found);
+        } else {
+            self.salvage(text, start..text.len(), 0, doc, found);
         }
-        match self.parse(text, doc) {
-            Ok(root) => self.list(doc, root, &Origin { repair: None, span: None, depth: 0 }, found),
-            Err(Refused) => {
-                let detail = "the body is not JSON".to_string();
-                found.push(Found::Broken { code: "not_json", detail, span: Some(0..body.len()) });
-            }
+        if found.is_empty() {
+            // Nothing but separators, or an envelope that was never filled.
+            found.push(Found::Empty { reason: "blank", span: Some(0..text.len()) });
         }
+        self.plain = plain.unwrap_or_default();
+    }
+
+    /// The byte range of every finding that [`Decoder::decode`] gives for this body, in the same order.
+    ///
+    /// Costs a second decoding by the tolerant path; meant for dead letters. Ranges are of [`Decoder::text`]. Records that were wrapped
+    /// together in one text, or are rows of one table, share a range.
+    pub fn spans(&mut self, body: &[u8], spans: &mut Vec<Range<usize>>) {
+        spans.clear();
+        let plain = match self.unpack(body) {
+            Ok(plain) => plain,
+            Err(_) => return spans.push(0..body.len()),
+        };
+        let text = plain.as_deref().unwrap_or(body);
+        let start = if text.starts_with(BOM) { BOM.len() } else { 0 };
+        let mut doc = std::mem::take(&mut self.second);
+        doc.clear();
+        let mut found = Vec::new();
+        self.salvage(text, start..text.len(), 0, &mut doc, &mut found);
+        if found.is_empty() {
+            spans.push(0..text.len());
+        }
+        spans.extend(found.into_iter().map(|f| {
+            let (Found::Record { span, .. } | Found::Broken { span, .. } | Found::Empty { span, .. }) = f;
+            span.unwrap_or(0..text.len())
+        }));
+        self.second = doc;
+        self.plain = plain.unwrap_or_default();
+    }
+
+    /// The text that spans of the last decoded body belong to: what was unpacked, or the body itself.
+    pub fn text<'a>(&'a self, body: &'a [u8]) -> &'a [u8] {
+        if self.is_packed { &self.plain } else { body }
     }
 
     /// Opens the JSON text held by text node `node`: parses a copy into the same `doc` and gives its root, an object or array.
@@ -136,21 +198,24 @@ impl Decoder {
     pub fn open(&mut self, doc: &mut Doc, node: u32) -> Option<u32> {
         self.last_repair = None;
         let Node { kind: Kind::Str, len, bits } = doc.node(node) else { return None };
-        let from = bits as usize;
-        let text = &doc.text[from..from + len as usize];
-        if !matches!(text.iter().find(|b| !b.is_ascii_whitespace()), Some(b'{' | b'[')) {
+        let range = bits as usize..bits as usize + len as usize;
+        let text = doc.text[range.clone()].trim_ascii();
+        if !matches!((text.first(), text.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) {
             return None;
         }
         let base = doc.text.len();
         let root = doc.nodes.len() as u32;
-        doc.text.extend_from_within(from..from + len as usize);
-        match self.backend.parse(&mut doc.text[base..], base, &mut doc.nodes) {
-            Ok(()) => Some(root),
-            Err(Refused) => {
-                doc.text.truncate(base);
-                None
-            }
+        doc.text.extend_from_within(range.clone());
+        if self.backend.parse(&mut doc.text[base..], base, &mut doc.nodes).is_ok() {
+            return Some(root);
         }
+        doc.text.truncate(base);
+        let mut fixed = std::mem::take(&mut self.fixed);
+        let made = repair::repair(&doc.text[range], &mut fixed);
+        let opened = made.and_then(|_| self.parse(&fixed, doc).ok());
+        self.fixed = fixed;
+        self.last_repair = made.filter(|_| opened.is_some());
+        opened
     }
 
     /// What the last call of [`Decoder::open`] that gave a root had to repair.
@@ -169,4 +234,106 @@ impl Decoder {
         }
         parsed.map(|()| root)
     }
+
+    /// The tolerant path: cuts `range` of `text` into values and records, and judges each alone.
+    fn salvage(&mut self, text: &[u8], range: Range<usize>, depth: usize, doc: &mut Doc, found: &mut Vec<Found>) {
+        let body = &text[..range.end];
+        // Only a list that was recognised as one is cut by its `value` or `data`.
+        let mut cutter = Cutter::new(depth > 0, LOOK_FACTOR * range.len());
+        let mut at = range.start;
+        loop {
+            match cutter.next(body, at, true) {
+                Step::Piece { start, end, fault } => {
+                    if self.is_full(found, Some(start..range.end)) {
+                        return;
+                    }
+                    match fault {
+                        None => self.salvage_piece(text, start..end, depth, cutter.deepest(), doc, found),
+                        Some(Fault::Structure) => found.push(broken("not_json", start..end)),
+                        Some(Fault::Truncated) => found.push(broken("truncated", start..end)),
+                    }
+                    at = end;
+                }
+                Step::Envelope { end } => at = end,
+                Step::More | Step::End => return,
+            }
+        }
+    }
+
+    /// One piece whose structure is whole: sound, repairable, an envelope to cut further, or broken.
+    fn salvage_piece(&mut self, text: &[u8], span: Range<usize>, depth: usize, deepest: usize, doc: &mut Doc, found: &mut Vec<Found>) {
+        let piece = &text[span.clone()];
+        let (texts, nodes) = (doc.text.len(), doc.nodes.len());
+        let mut repair = None;
+        let mut root = self.parse(piece, doc).ok();
+        if root.is_none() && deepest <= self.limits.nesting {
+            let mut fixed = std::mem::take(&mut self.fixed);
+            repair = repair::repair(piece, &mut fixed);
+            root = repair.and_then(|_| self.parse(&fixed, doc).ok());
+            self.fixed = fixed;
+        }
+        let cuttable = match root {
+            Some(root) => shape::is_envelope(doc, root),
+            None => {
+                !Cutter::new(true, LOOK_FACTOR * span.len()).has_name(text, span.start, &shape::RECORD_MEMBERS) && {
+                    matches!(Cutter::new(true, LOOK_FACTOR * span.len()).next(&text[..span.end], span.start, true), Step::Envelope { .. })
+                }
+            }
+        };
+        if cuttable && depth < shape::WRAPPER_DEPTH {
+            doc.text.truncate(texts);
+            doc.nodes.truncate(nodes);
+            return self.salvage(text, span, depth + 1, doc, found);
+        }
+        match root {
+            Some(root) => self.list(doc, root, &Origin { repair, span: Some(span), depth: 0 }, found),
+            None if deepest > self.limits.nesting => found.push(broken("too_deep", span)),
+            None => found.push(broken("not_json", span)),
+        }
+    }
+
+    /// Whether the message has all the records it may have; says so once.
+    fn is_full(&self, found: &mut Vec<Found>, span: Option<Range<usize>>) -> bool {
+        if found.len() < self.limits.records {
+            return false;
+        }
+        if !matches!(found.last(), Some(Found::Broken { code: "too_many_records", .. })) {
+            let detail = format!("a message may hold {} records; the rest was not read", self.limits.records);
+            found.push(Found::Broken { code: "too_many_records", detail, span });
+        }
+        true
+    }
+
+    /// The unpacked body, or `None` when it came as plain text; its memory is taken from `self.plain`.
+    fn unpack(&mut self, body: &[u8]) -> Result<Option<Vec<u8>>, Found> {
+        self.is_packed = false;
+        let too_large = |bytes: usize| {
+            let detail = format!("a body may have {} bytes unpacked; found {bytes} or more", self.limits.body_bytes);
+            Found::Broken { code: "too_large", detail, span: Some(0..body.len()) }
+        };
+        if body.len() > self.limits.body_bytes {
+            return Err(too_large(body.len()));
+        }
+        let Some(packing) = unpack::packing(body) else { return Ok(None) };
+        let mut plain = std::mem::take(&mut self.plain);
+        let result = unpack::unpack(packing, body, self.limits.body_bytes, &mut plain);
+        match result {
+            Ok(()) if plain.len() > self.limits.body_bytes => Err(too_large(plain.len())),
+            Ok(()) => {
+                self.is_packed = true;
+                Ok(Some(plain))
+            }
+            Err(detail) => Err(Found::Broken { code: "not_unpackable", detail, span: Some(0..body.len()) }),
+        }
+    }
+}
+
+fn broken(code: &'static str, span: Range<usize>) -> Found {
+    let (from, to) = (span.start, span.end);
+    let detail = match code {
+        "truncated" => format!("the text ends inside the record that begins at byte {from}"),
+        "too_deep" => format!("the record in bytes {from}..{to} nests deeper than the limit"),
+        _ => format!("bytes {from}..{to} are not JSON, and none of the stated repairs makes them so"),
+    };
+    Found::Broken { code, detail, span: Some(span) }
 }

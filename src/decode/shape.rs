@@ -53,7 +53,7 @@ fn survey(doc: &Doc, object: u32) -> Survey {
 }
 
 /// Members that only a log record has. `time` is not one of them: shippers put it beside what they wrap.
-const RECORD_MEMBERS: [&[u8]; 14] = [
+pub(super) const RECORD_MEMBERS: [&[u8]; 14] = [
     b"category",
     b"CategoryValue",
     b"resourceId",
@@ -108,6 +108,20 @@ pub(super) fn list_kind(doc: &Doc, root: u32) -> Option<List> {
         return Some(List::Data);
     }
     None
+}
+
+/// Whether the records of `root` can be cut apart: then each is judged alone, not with its neighbours.
+pub(super) fn is_envelope(doc: &Doc, root: u32) -> bool {
+    match doc.node(root).kind {
+        Kind::Array => doc.node(root).len > 0,
+        Kind::Object => {
+            let records = doc.members(root).any(|(key, value)| {
+                doc.str(key).eq_ignore_ascii_case(b"records") && doc.node(value).kind == Kind::Array && doc.node(value).len > 0
+            });
+            records || list_kind(doc, root).is_some()
+        }
+        _ => false,
+    }
 }
 
 /// An array that holds nothing but objects, or nothing.
@@ -165,14 +179,17 @@ impl Decoder {
         found.push(Found::Record { root, repair: origin.repair, span: origin.span.clone() });
     }
 
-    /// Every member called `records`: two in one object are both read, because dropping one would lose records.
+    /// Every member called `records`: two filled arrays in one object are both read, because dropping one would lose records. Beside a
+    /// filled array the name is an envelope's, and what is no array under it is not looked at.
     fn list_records(&mut self, doc: &mut Doc, root: u32, origin: &Origin, found: &mut Vec<Found>) -> bool {
         let mut any = false;
         let mut at = root + 1;
+        let filled = |doc: &Doc, value: u32| doc.node(value).kind == Kind::Array && doc.node(value).len > 0;
+        let only_filled = doc.members(root).any(|(key, value)| doc.str(key).eq_ignore_ascii_case(b"records") && filled(doc, value));
         for _ in 0..doc.node(root).len {
             let value = at + 1;
             let next = doc.after(value);
-            if doc.str(at).eq_ignore_ascii_case(b"records") {
+            if doc.str(at).eq_ignore_ascii_case(b"records") && (!only_filled || filled(doc, value)) {
                 match doc.node(value).kind {
                     Kind::Array => self.list_array(doc, value, "empty_records", origin, found),
                     Kind::Null => found.push(Found::Empty { reason: "null_records", span: origin.span.clone() }),
@@ -195,13 +212,11 @@ impl Decoder {
         }
         let mut at = array + 1;
         for _ in 0..len {
-            let next = doc.after(at);
-            match doc.node(at).kind {
-                Kind::Object => self.list_object(doc, at, origin, found),
-                Kind::Str => self.list_text(doc, at, origin, found),
-                Kind::Array if origin.depth < WRAPPER_DEPTH => self.list_array(doc, at, "empty_array", &origin.deeper(None), found),
-                _ => found.push(not_an_object(origin)),
+            if self.is_full(found, origin.span.clone()) {
+                return;
             }
+            let next = doc.after(at);
+            self.list(doc, at, origin, found);
             at = next;
         }
     }

@@ -57,7 +57,7 @@ fn sound_shapes() {
         ("not a wrapper", r#"{"message":"{\"x\":1}","time":"t"}"#, vec![r#"{"message":"{\"x\":1}","time":"t"}"#]),
         ("body as object", r#"{"body":{"time":"t","category":"c"}}"#, vec![r#"{"time":"t","category":"c"}"#]),
         ("cribl", r#"{"cribl_data":{"original_message":"[{\"category\":1}]"}}"#, vec![r#"{"category":1}"#]),
-        ("text in records", r#"{"records":["{\"a\":1}","b",null]}"#, vec![r#"{"a":1}"#, "broken not_an_object", "broken not_an_object"]),
+        ("text in records", r#"{"records":["{\"a\":1}","b",null]}"#, vec![r#"{"a":1}"#, "broken not_an_object", "empty null"]),
         ("api error", r#"{"error":{"code":"x"}}"#, vec!["broken api_error"]),
         ("empty", r#"{"records":[]}"#, vec!["empty empty_records"]),
         ("null records", r#"{"records":null}"#, vec!["empty null_records"]),
