@@ -7,6 +7,7 @@ mod completions;
 pub mod dead_letter;
 pub mod explain;
 pub mod input;
+pub mod mapping_files;
 pub mod paint;
 pub mod pipeline;
 pub mod summary;

@@ -1,4 +1,5 @@
 //! From TOML text to a checked mapping, and from that to a plan. Reads no files: the shell hands it the texts.
+mod built_in;
 mod condition;
 pub mod convert;
 pub mod diagnostic;
@@ -11,6 +12,7 @@ mod render;
 mod row;
 pub mod table;
 
+pub use built_in::built_in;
 pub use diagnostic::{Diagnostic, File, Files};
 pub use read::{list, profiles, read};
 pub use render::render;

@@ -1,0 +1,92 @@
+//! Reads a site's own folder of mappings beside the built-in ones.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::Failure;
+use crate::mapping::{self, File, Files};
+
+/// The built-in mappings and those of `folder`, whose files take the place of, or extend, built-in ones of the same name.
+///
+/// # Errors
+///
+/// A folder that cannot be read, a file that is not UTF-8, a folder without any mapping.
+pub fn load(folder: Option<&Path>) -> Result<Files, Failure> {
+    let mut files = mapping::built_in();
+    let Some(folder) = folder else { return Ok(files) };
+    let mut found = Vec::new();
+    walk(folder, "", &mut found).map_err(|fault| match fault.kind() {
+        io::ErrorKind::NotADirectory => Failure::config(format!("{}: a folder of mappings was expected, found a file", folder.display())),
+        io::ErrorKind::NotFound => Failure::config(format!("{}: there is no such folder of mappings", folder.display())),
+        _ => Failure::io(folder.display(), &fault),
+    })?;
+    if !found.iter().any(|name| name.ends_with(".toml")) {
+        return Err(Failure::config(format!("{}: no mapping found; one lies at {}/VENDOR/LOG.toml", folder.display(), folder.display())));
+    }
+    found.sort();
+    for name in found {
+        let path = folder.join(&name);
+        let text = fs::read_to_string(&path).map_err(|fault| match fault.kind() {
+            io::ErrorKind::InvalidData => Failure::config(format!("{}: UTF-8 text was expected", path.display())),
+            _ => Failure::io(path.display(), &fault),
+        })?;
+        files.add(File { shown: path.display().to_string(), name, text, site: true });
+    }
+    Ok(files)
+}
+
+/// Collects names below `folder`, with `/`. Cases and hidden files stay outside.
+fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let own = entry.file_name().to_string_lossy().into_owned();
+        let name = if prefix.is_empty() { own.clone() } else { format!("{prefix}/{own}") };
+        if own.starts_with('.') || own.ends_with(".cases") {
+            continue;
+        }
+        let path = entry.path();
+        if path.is_dir() {
+            walk(&path, &name, found)?;
+        } else if own.ends_with(".toml") || own.ends_with(".csv") {
+            found.push(name);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_site_folder_stands_beside_the_built_in_mappings() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in
+            [("acme/vpn.toml", "a = 1"), ("acme/words.csv", "key"), ("acme/vpn.cases/a.in.json", "{}"), ("acme/README.md", "")]
+        {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+            fs::write(path, text).expect("a file");
+        }
+        let files = load(Some(folder.path())).expect("files");
+        let mut site: Vec<&str> = files.iter().filter(|(_, file)| file.site).map(|(_, file)| file.name.as_str()).collect();
+        site.sort_unstable();
+        assert_eq!(site, ["acme/vpn.toml", "acme/words.csv"]);
+        assert!(files.built_in("openai/audit.toml").is_some());
+    }
+
+    #[test]
+    fn folders_without_mappings_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("notes.txt"), "x").expect("a file");
+        for (name, path, expected) in [
+            ("empty", folder.path().to_owned(), "no mapping found"),
+            ("missing", folder.path().join("gone"), "no such folder"),
+            ("a file", folder.path().join("notes.txt"), "found a file"),
+        ] {
+            let failure = load(Some(&path)).expect_err(name);
+            assert!(failure.text.contains(expected) && failure.exit == super::super::Exit::Config, "case {name}: {}", failure.text);
+        }
+    }
+}
