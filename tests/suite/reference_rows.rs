@@ -1,5 +1,5 @@
-//! Every line of a reference table has a stated fate: `tests/reference/rows.csv` says `mapped`, `changed` or `refused`, why, and which
-//! sample shows it.
+//! Every line of a reference table has a stated fate: `tests/reference/rows.csv` and `rows-<vendor>.csv` say `mapped`, `changed` or
+//! `refused`, why, and which sample or case shows it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,26 +9,31 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// `rows.csv` by (file, line): state, reason, golden case. The line is the one an editor shows; the header is line 1.
+/// The lists of fates beside the reference tables; every other CSV there is such a table.
+const LISTS: [&str; 2] = ["rows.csv", "rows-azure.csv"];
+
+/// The fates by (file, line): state, reason, golden case. The line is the one an editor shows; the header is line 1.
 fn stated() -> BTreeMap<(String, u64), [String; 3]> {
-    let mut reader = csv::Reader::from_path(folder().join("reference/rows.csv")).expect("rows.csv is readable");
     let mut rows = BTreeMap::new();
-    for row in reader.records() {
-        let row = row.expect("rows.csv is sound CSV");
-        let key = (row[0].to_owned(), row[1].parse().expect("a line is a number"));
-        let old = rows.insert(key.clone(), [row[2].to_owned(), row[3].to_owned(), row[4].to_owned()]);
-        assert!(old.is_none(), "{} line {} stands twice in rows.csv", key.0, key.1);
+    for list in LISTS {
+        let mut reader = csv::Reader::from_path(folder().join("reference").join(list)).expect("a list of fates is readable");
+        for row in reader.records() {
+            let row = row.expect("a list of fates is sound CSV");
+            let key = (row[0].to_owned(), row[1].parse().expect("a line is a number"));
+            let old = rows.insert(key.clone(), [row[2].to_owned(), row[3].to_owned(), row[4].to_owned()]);
+            assert!(old.is_none(), "{} line {} stands twice in the lists", key.0, key.1);
+        }
     }
     rows
 }
 
-/// Every (file, line) of the reference tables beside rows.csv.
+/// Every (file, line) of the reference tables.
 fn present() -> Vec<(String, u64)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder().join("reference")).expect("tests/reference is readable") {
         let path = entry.expect("a folder entry is readable").path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_none_or(|ending| ending != "csv") || name == "rows.csv" {
+        if path.extension().is_none_or(|ending| ending != "csv") || LISTS.contains(&name.as_str()) {
             continue;
         }
         let mut reader = csv::Reader::from_path(&path).expect("a reference table is readable");
