@@ -51,6 +51,18 @@ pub(super) fn read(node: Node<'_>, names: &Names, faults: &mut Faults) -> Option
     Some(if all.len() == 1 { all.remove(0) } else { Condition::All(all) })
 }
 
+/// A condition that holds when both do; one level, so that what tells conditions apart stays visible.
+pub(super) fn both(first: Option<Condition>, second: Option<Condition>) -> Option<Condition> {
+    let parts = |condition| match condition {
+        Condition::All(parts) => parts,
+        other => vec![other],
+    };
+    match (first, second) {
+        (Some(first), Some(second)) => Some(Condition::All(parts(first).into_iter().chain(parts(second)).collect())),
+        (one, None) | (None, one) => one,
+    }
+}
+
 fn list(node: Node<'_>, names: &Names, faults: &mut Faults) -> Vec<Condition> {
     let nodes = node.list(faults);
     if nodes.is_empty() && node.is_list() {

@@ -62,7 +62,7 @@ pub const CODES: &[Code] = &[
     code("M008", "a named value or root is not defined", "define it in `[values]` or `[roots]`"),
     code("M009", "an `[[each]]` is not defined", "define it, or name one that is"),
     code("M010", "an included mapping does not exist", "name a mapping by its path without the ending, such as `azure/resource_common`"),
-    code("M011", "includes go in a circle or too deep", "includes may be three deep"),
+    code("M011", "includes go in a circle or too deep", "take one include out of the way; three deep is the limit"),
     code("M012", "a row needs exactly one source", "give one of `from`, `value`, `template`, `sum`, `difference`"),
     code("M013", "a template cannot be read", "write holes as `{source path}` and a brace itself as `{{` or `}}`"),
     code("M015", "a condition says nothing", "give at least one test, or leave `when` out"),

@@ -3,6 +3,7 @@ mod built_in;
 mod condition;
 pub mod convert;
 pub mod diagnostic;
+mod each;
 mod layers;
 mod lookup_text;
 mod node;
@@ -10,7 +11,9 @@ mod path;
 mod read;
 mod render;
 mod row;
+mod rule;
 pub mod table;
+mod value;
 
 pub use built_in::built_in;
 pub use diagnostic::{Diagnostic, File, Files};

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::udm::EventTypes;
-
 use super::condition;
 use super::diagnostic::{self, Diagnostic, Files};
 use super::layers::{self, Layer};
@@ -11,17 +9,13 @@ use super::lookup_text;
 use super::node::{Faults, Node, Object};
 use super::path::{self, Names};
 use super::row;
-use super::table::{
-    Each, LookupTable, Match, NamedValue, Otherwise, Root, Row, Rule, Skip, Source, SourcePath, Span, Step, Table, TemplatePart, Unmapped,
-};
+use super::table::{LookupTable, Match, Row, Skip, Span, Table, Unmapped};
 
 const SECTIONS: [&str; 11] =
     ["include", "extends", "mapping", "match", "profile", "values", "roots", "lookup", "event_type", "with", "fields"];
-const PROFILE_SECTIONS: [&str; 8] = ["values", "roots", "lookup", "event_type", "with", "fields", "each", "skip"];
+const PROFILE_SECTIONS: [&str; 9] = ["values", "roots", "lookup", "event_type", "with", "fields", "group", "each", "skip"];
 /// `classify`'s shapes.
 const SHAPES: [&str; 6] = ["openai_audit", "activity", "activity_rest", "azure", "log_analytics", "unknown"];
-/// `[[each]]` may nest this deep.
-const MAX_EACH: usize = 4;
 
 /// Reads one mapping under one profile.
 ///
@@ -77,11 +71,16 @@ pub fn list(files: &Files) -> Vec<String> {
     names
 }
 
-struct Reader<'a, 'f> {
-    files: &'a Files,
-    layers: &'a [Layer<'a>],
-    names: Names,
-    faults: &'f mut Faults,
+/// What reading needs at every step; the files of this room named after sections add to it.
+pub(super) struct Reader<'a, 'f> {
+    /// The texts.
+    pub files: &'a Files,
+    /// The lowest layer first.
+    pub layers: &'a [Layer<'a>],
+    /// Names that paths may refer to; complete once values and each are read.
+    pub names: Names,
+    /// All that is wrong so far.
+    pub faults: &'f mut Faults,
 }
 
 impl<'a> Reader<'a, '_> {
@@ -98,7 +97,8 @@ impl<'a> Reader<'a, '_> {
         table.with = self.with();
         for layer in self.layers {
             let fields = layer.sections.section("fields", self.faults);
-            let rows = self.rows_of(fields);
+            let mut rows = self.rows_of(fields);
+            rows.extend(self.groups(layer));
             table.rows = layers::lay_rows(std::mem::take(&mut table.rows), rows, self.faults);
             self.drops(layer, &mut table);
             self.skips(layer, &mut table);
@@ -111,7 +111,7 @@ impl<'a> Reader<'a, '_> {
         for (at, layer) in self.layers.iter().enumerate() {
             // The sections of a profile follow those of its file.
             let is_profile = at > 0 && self.layers[at - 1].file == layer.file;
-            let all: Vec<&str> = SECTIONS.iter().copied().chain(["each", "skip"]).collect();
+            let all: Vec<&str> = SECTIONS.iter().copied().chain(["group", "each", "skip"]).collect();
             if is_profile {
                 layer.sections.check_keys("a profile", &PROFILE_SECTIONS, self.faults);
             } else {
@@ -185,7 +185,8 @@ impl<'a> Reader<'a, '_> {
         }
     }
 
-    fn choice(&mut self, node: Node<'a>, choices: &[&'static str]) -> Option<&'static str> {
+    /// A text that must be one of a few words.
+    pub(super) fn choice(&mut self, node: Node<'a>, choices: &[&'static str]) -> Option<&'static str> {
         let text = node.text(self.faults)?;
         let found = choices.iter().find(|choice| **choice == text).copied();
         if found.is_none() {
@@ -225,153 +226,6 @@ impl<'a> Reader<'a, '_> {
                 }
             }
         }
-    }
-
-    /// The named values of all layers, those that another one reads before it.
-    fn values(&mut self) -> Vec<NamedValue> {
-        let mut entries: Vec<(String, Node<'a>)> = Vec::new();
-        for layer in self.layers {
-            let Some(section) = layer.sections.section("values", self.faults) else { continue };
-            for (name, place, node) in section.entries {
-                let Some(object) = node.object(self.faults) else { continue };
-                let (replaces, removes) = (object.flag("replace", self.faults), object.flag("remove", self.faults));
-                let below = entries.iter().position(|(known, _)| known == name);
-                match (below, replaces || removes) {
-                    (Some(_), false) => self.faults.push(Diagnostic::error("M023", place, format!("a layer below has a value `{name}`"))),
-                    (None, true) => self.faults.push(Diagnostic::error("M022", place, format!("no layer below has a value `{name}`"))),
-                    (Some(at), true) if removes => drop(entries.remove(at)),
-                    (Some(at), true) => entries[at].1 = node,
-                    (None, false) => entries.push((name.to_owned(), node)),
-                }
-            }
-        }
-        self.names.values = entries.iter().map(|(name, _)| name.clone()).collect();
-        for reserved in ["payload", "received"] {
-            if let Some((_, node)) = entries.iter().find(|(name, _)| name == reserved) {
-                self.faults.push(Diagnostic::error(
-                    "M029",
-                    node.span,
-                    format!("`${reserved}` means something else; a value cannot be called so"),
-                ));
-            }
-        }
-        // What each value reads is known only after reading; faults are told by the second reading.
-        let mut quiet = Faults::default();
-        let first: Vec<Option<NamedValue>> =
-            entries.iter().map(|(name, node)| row::named_value(name, *node, &self.names, &mut quiet)).collect();
-        let uses: Vec<Vec<usize>> = first.iter().map(|value| value.as_ref().map_or_else(Vec::new, values_read)).collect();
-        let order = self.order(&entries, &uses);
-        self.names.values = order.iter().map(|at| entries[*at].0.clone()).collect();
-        order.iter().filter_map(|at| row::named_value(&entries[*at].0, entries[*at].1, &self.names, self.faults)).collect()
-    }
-
-    /// Positions such that every value stands after those it reads, else in the order written.
-    fn order(&mut self, entries: &[(String, Node<'a>)], uses: &[Vec<usize>]) -> Vec<usize> {
-        let mut order: Vec<usize> = Vec::new();
-        while order.len() < entries.len() {
-            let is_ready = |at: &usize| !order.contains(at) && uses[*at].iter().all(|used| order.contains(used));
-            match (0..entries.len()).find(is_ready) {
-                Some(next) => order.push(next),
-                None => {
-                    let stuck: Vec<usize> = (0..entries.len()).filter(|at| !order.contains(at)).collect();
-                    let names: Vec<String> = stuck.iter().map(|at| format!("`${}`", entries[*at].0)).collect();
-                    let message = format!("these values wait for each other: {}", names.join(", "));
-                    self.faults.push(Diagnostic::error("M024", entries[stuck[0]].1.span, message));
-                    order.extend(stuck);
-                }
-            }
-        }
-        order
-    }
-
-    fn gather_each(&mut self) -> Vec<(&'a str, Object<'a>)> {
-        let mut found: Vec<(&'a str, Object<'a>)> = Vec::new();
-        for layer in self.layers {
-            for object in layer.sections.tables("each", self.faults) {
-                object.check_keys("`[[each]]`", &["as", "from", "emit", "split", "when", "replace"], self.faults);
-                let Some(node) = object.need("as", "an `[[each]]`", self.faults) else { continue };
-                let Some(name) = node.text(self.faults) else { continue };
-                let replaces = object.flag("replace", self.faults);
-                match (found.iter().position(|(known, _)| *known == name), replaces) {
-                    (Some(at), true) => found[at].1 = object,
-                    (None, false) => found.push((name, object)),
-                    (Some(_), false) => {
-                        self.faults.push(Diagnostic::error("M029", node.span, format!("there is an `[[each]]` called `{name}` already")))
-                    }
-                    (None, true) => {
-                        self.faults.push(Diagnostic::error("M022", node.span, format!("no layer below has an `[[each]]` called `{name}`")))
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    fn each(&mut self, entries: &[(&'a str, Object<'a>)]) -> Vec<Each> {
-        let mut found: Vec<Each> = Vec::new();
-        let mut depths: Vec<usize> = Vec::new();
-        for (at, (name, object)) in entries.iter().enumerate() {
-            let from = object.need("from", "an `[[each]]`", self.faults).and_then(|node| {
-                let text = node.text(self.faults)?;
-                let path = path::source(text, node.span, &self.names).map_err(|fault| self.faults.path(node, fault)).ok()?;
-                if !matches!(path.steps.last(), Some(Step::Each | Step::From(_))) {
-                    let fault = Diagnostic::error("M026", node.span, "`from` of an `[[each]]` ends in the elements it goes through");
-                    self.faults.push(fault.help("end it in `[*]`"));
-                }
-                Some(path)
-            });
-            let depth = match &from {
-                Some(SourcePath { root: Root::Each(parent), .. }) if *parent < at => depths[*parent] + 1,
-                Some(path @ SourcePath { root: Root::Each(parent), .. }) => {
-                    let parent = entries[*parent].0;
-                    self.faults.push(Diagnostic::error(
-                        "M026",
-                        path.span,
-                        format!("`{name}` stands before `{parent}`, whose elements it goes through"),
-                    ));
-                    1
-                }
-                _ => 1,
-            };
-            if depth > MAX_EACH {
-                self.faults.push(Diagnostic::error("M026", object.span, format!("`{name}` is nested {depth} deep")));
-            }
-            depths.push(depth);
-            let emit = object.get("emit").and_then(|node| self.choice(node, &["events", "elements"]));
-            let when = object.get("when").and_then(|node| condition::read(node, &self.names, self.faults));
-            let split = object.get("split").and_then(|node| self.split(node));
-            // A fault above keeps the table from being used; the place must stay so that indices hold.
-            let from = from.unwrap_or_else(|| SourcePath { root: Root::Record, steps: Vec::new(), text: String::new(), span: object.span });
-            found.push(Each { name: (*name).to_owned(), from, emits_events: emit == Some("events"), split, when, span: object.span });
-        }
-        found
-    }
-
-    fn split(&mut self, node: Node<'a>) -> Option<(u8, Vec<Vec<String>>)> {
-        let object = node.object(self.faults)?;
-        object.check_keys("`split`", &["by", "columns"], self.faults);
-        let by = object.need("by", "`split`", self.faults)?;
-        let separator = match by.text(self.faults)?.as_bytes() {
-            [byte] if byte.is_ascii() => Some(*byte),
-            _ => by.expected("one ASCII character", self.faults),
-        };
-        let columns = object.need("columns", "`split`", self.faults)?;
-        let mut lists: Vec<Vec<String>> = Vec::new();
-        for list in columns.list(self.faults) {
-            let names: Vec<String> =
-                list.list(self.faults).into_iter().filter_map(|node| node.text(self.faults)).map(str::to_owned).collect();
-            if let Some(twice) = (0..names.len()).find(|at| names[..*at].contains(&names[*at])) {
-                self.faults.push(Diagnostic::error("M029", list.span, format!("there are two columns called `{}`", names[twice])));
-            }
-            if lists.iter().any(|other| other.len() == names.len()) {
-                self.faults.push(Diagnostic::error("M026", list.span, format!("two lists have {} columns", names.len())));
-            }
-            lists.push(names);
-        }
-        if lists.is_empty() {
-            self.faults.push(Diagnostic::error("M026", columns.span, "`split` names no columns"));
-        }
-        Some((separator?, lists))
     }
 
     fn lookups(&mut self) -> Vec<LookupTable> {
@@ -424,6 +278,21 @@ impl<'a> Reader<'a, '_> {
         nodes.into_iter().filter_map(|node| row::read(node, &self.names, self.faults)).collect()
     }
 
+    /// `[[group]]`: rows that share a condition.
+    fn groups(&mut self, layer: &Layer<'a>) -> Vec<row::LayeredRow> {
+        let mut found = Vec::new();
+        for object in layer.sections.tables("group", self.faults) {
+            object.check_keys("a `[[group]]`", &["when", "rows"], self.faults);
+            let when = object.need("when", "a `[[group]]`", self.faults).and_then(|node| condition::read(node, &self.names, self.faults));
+            let mut rows = self.rows(&object);
+            for layered in &mut rows {
+                layered.row.when = condition::both(when.clone(), layered.row.when.take());
+            }
+            found.extend(rows);
+        }
+        found
+    }
+
     fn drops(&mut self, layer: &Layer<'a>, table: &mut Table) {
         let section = layer.sections.get("fields").and_then(|node| node.is_table().then(|| node.object(self.faults)).flatten());
         if let Some(node) = section.and_then(|section| section.get("drop")) {
@@ -443,109 +312,4 @@ impl<'a> Reader<'a, '_> {
             table.skips.extend(when.map(|when| Skip { when, reason: text.to_owned(), span: object.span }));
         }
     }
-
-    /// The rules of all layers, the top layer first.
-    fn rules(&mut self, with: &[(String, Vec<Row>)]) -> Vec<Rule> {
-        let mut found: Vec<(Rule, Option<Node<'a>>)> = Vec::new();
-        for (layer, sections) in self.layers.iter().enumerate().rev() {
-            let Some(section) = sections.sections.section("event_type", self.faults) else { continue };
-            section.check_keys("`[event_type]`", &["rules"], self.faults);
-            for node in section.get("rules").map_or_else(Vec::new, |node| node.list(self.faults)) {
-                found.extend(self.rule(node, layer, with, &found));
-            }
-        }
-        let names: Vec<(Option<String>, usize)> = found.iter().map(|(rule, _)| (rule.name.clone(), rule.layer)).collect();
-        let mut rules = Vec::new();
-        for (mut rule, node) in found {
-            for (node, text) in node.map_or_else(Vec::new, |node| node.texts(self.faults)) {
-                rule.otherwise.extend(self.otherwise(node, text, rule.layer, &names));
-            }
-            rules.push(rule);
-        }
-        rules
-    }
-
-    fn rule(
-        &mut self,
-        node: Node<'a>,
-        layer: usize,
-        with: &[(String, Vec<Row>)],
-        others: &[(Rule, Option<Node<'a>>)],
-    ) -> Option<(Rule, Option<Node<'a>>)> {
-        let object = node.object(self.faults)?;
-        object.check_keys("an event-type rule", &["is", "name", "when", "with", "needs", "else", "dormant"], self.faults);
-        let is = object.need("is", "an event-type rule", self.faults).and_then(|node| node.text(self.faults));
-        let name = object.get("name").and_then(|node| Some((node, node.text(self.faults)?)));
-        if let Some((node, name)) = name
-            && others.iter().any(|(rule, _)| rule.layer == layer && rule.name.as_deref() == Some(name))
-        {
-            self.faults.push(Diagnostic::error("M029", node.span, format!("there is a rule called `{name}` already")));
-        }
-        let mut groups = Vec::new();
-        for (node, text) in object.get("with").map_or_else(Vec::new, |node| node.texts(self.faults)) {
-            match with.iter().position(|(name, _)| name == text) {
-                Some(index) => groups.push(index),
-                None => {
-                    let fault = Diagnostic::error("M021", node.span, format!("there is no `[with.{text}]`"));
-                    self.faults.push(fault.suggest(text, with.iter().map(|(name, _)| name.as_str())));
-                }
-            }
-        }
-        let mut needs = Vec::new();
-        for (node, text) in object.get("needs").map_or_else(Vec::new, |node| node.texts(self.faults)) {
-            match path::target(text, node.span, &self.names) {
-                Ok(path) => needs.push(path),
-                Err(fault) => self.faults.path(node, fault),
-            }
-        }
-        let rule = Rule {
-            is: is?.to_owned(),
-            name: name.map(|(_, name)| name.to_owned()),
-            when: object.get("when").and_then(|node| condition::read(node, &self.names, self.faults)),
-            with: groups,
-            needs,
-            otherwise: Vec::new(),
-            dormant: object.get("dormant").and_then(|node| node.text(self.faults)).map(str::to_owned),
-            layer,
-            span: node.span,
-        };
-        Some((rule, object.get("else")))
-    }
-
-    /// A rule of the own layer comes before one of a layer below, and a rule's name before an event type's.
-    fn otherwise(&mut self, node: Node<'a>, text: &str, layer: usize, names: &[(Option<String>, usize)]) -> Option<Otherwise> {
-        if text == "base" {
-            return Some(Otherwise::Base);
-        }
-        // Rules stand top layer first, so the first one at or below the own layer is the nearest.
-        if let Some(index) = names.iter().position(|(name, other)| name.as_deref() == Some(text) && *other <= layer) {
-            return Some(Otherwise::Rule(index));
-        }
-        if EventTypes::get().find(text).is_some() {
-            return Some(Otherwise::Type(text.to_owned()));
-        }
-        let rules = names.iter().filter_map(|(name, _)| name.as_deref());
-        let known: Vec<&str> = EventTypes::get().all().iter().map(|found| found.name).chain(rules).chain(["base"]).collect();
-        self.faults
-            .push(Diagnostic::error("M020", node.span, format!("`{text}` is neither an event type nor a rule")).suggest(text, known));
-        None
-    }
-}
-
-/// Indices of the values that a value reads, its condition included.
-fn values_read(value: &NamedValue) -> Vec<usize> {
-    let mut paths: Vec<&SourcePath> = Vec::new();
-    match &value.source {
-        Source::From(found) | Source::Sum(found) => paths.extend(found),
-        Source::Difference(first, second) => paths.extend([first, second]),
-        Source::Template(parts) => paths.extend(parts.iter().filter_map(|part| match part {
-            TemplatePart::Hole(path) => Some(path),
-            TemplatePart::Text(_) => None,
-        })),
-        Source::Value(_) => {}
-    }
-    if let Some(when) = &value.when {
-        when.visit_sources(&mut |path| paths.push(path));
-    }
-    paths.iter().filter_map(|path| if let Root::Value(index) = path.root { Some(index) } else { None }).collect()
 }

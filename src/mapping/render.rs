@@ -36,18 +36,18 @@ fn one(diagnostic: &Diagnostic, files: &Files, paint: Paint) -> String {
     if let Some(file) = files.get(diagnostic.span.file) {
         let text = file.text.lines().nth(line - 1).unwrap_or("");
         let arrow = paint.with("1;34", "-->");
-        out.push_str(&format!("{gutter} {arrow} {}:{line}:{column}\n", clean(&file.shown)));
-        out.push_str(&format!("{gutter}  {bar}\n{line}  {bar} {}\n", clean(text).trim_end()));
+        out.push_str(&format!("{gutter}{arrow} {}:{line}:{column}\n", clean(&file.shown)));
+        out.push_str(&format!("{gutter} {bar}\n{line} {bar} {}\n", clean(text).trim_end()));
         let width = width(diagnostic.span, text, column, &file.text);
         let marks = paint.with(style, format!("{} {}", "^".repeat(width), clean(&diagnostic.label)).trim_end());
-        out.push_str(&format!("{gutter}  {bar} {}{marks}\n", " ".repeat(column - 1)));
+        out.push_str(&format!("{gutter} {bar} {}{marks}\n", " ".repeat(column - 1)));
     }
     for note in &diagnostic.notes {
-        out.push_str(&format!("{gutter}  = {}\n", clean(note)));
+        out.push_str(&format!("{gutter} = {}\n", clean(note)));
     }
     let general = CODES.iter().find(|code| code.id == diagnostic.code).map(|code| code.help);
     if let Some(help) = diagnostic.help.as_deref().or(general) {
-        out.push_str(&format!("{gutter}  = help: {}\n", clean(help)));
+        out.push_str(&format!("{gutter} = help: {}\n", clean(help)));
     }
     out
 }
@@ -87,12 +87,12 @@ mod tests {
         let fault = Diagnostic::error("M002", span, "`form` is no key of a row").suggest("form", ["from", "to"]).note("a note");
         let expected = "\
 error[M002]: `form` is no key of a row
-  --> mappings/a/b.toml:3:5
-   |
-3  |   { form = \"a\" },
-   |     ^^^^ did you mean `from`?
-   = a note
-   = help: see docs/mapping-language.md for the keys
+ --> mappings/a/b.toml:3:5
+  |
+3 |   { form = \"a\" },
+  |     ^^^^ did you mean `from`?
+  = a note
+  = help: see docs/mapping-language.md for the keys
 ";
         assert_eq!(render(std::slice::from_ref(&fault), &files, false), expected);
         assert!(render(&[fault], &files, true).contains("\u{1b}[1;31m"));

@@ -1,7 +1,7 @@
 //! One row, one named value: where a value comes from, what is done to it, where it goes.
 
 use super::condition;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, nearest};
 use super::node::{Faults, Node, Object};
 use super::path::{self, Names};
 use super::table::{Call, Constant, NamedValue, Row, Source, SourcePath, Span, TargetPath, TemplatePart};
@@ -84,6 +84,12 @@ pub(super) fn named_value(name: &str, node: Node<'_>, names: &Names, faults: &mu
 fn source(object: &Object<'_>, what: &str, names: &Names, faults: &mut Faults) -> Option<Source> {
     let given: Vec<_> = object.entries.iter().filter(|(key, _, _)| SOURCES.contains(key)).collect();
     let [(key, _, node)] = given[..] else {
+        // A misspelt source was reported as such.
+        if given.is_empty()
+            && object.entries.iter().any(|(key, _, _)| nearest(key, VALUE_KEYS).is_some_and(|near| near != *key && SOURCES.contains(&near)))
+        {
+            return None;
+        }
         let (place, message) = match given.get(1) {
             Some((key, place, _)) => (*place, format!("{what} takes one source, and `{key}` is the second")),
             None => (object.span, format!("{what} has no source")),
