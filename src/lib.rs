@@ -1,4 +1,5 @@
 //! udmill mills cloud and AI audit logs into Google SecOps UDM.
+pub mod classify;
 pub mod cli;
 pub mod decode;
 pub mod mapping;
