@@ -3,6 +3,7 @@
 //! The reader (`read.rs`, `layers.rs`) makes it from TOML and reports what is wrong with the text; the compiler (`compile.rs`) makes a
 //! [`Plan`](crate::plan::Plan) from it and reports what is wrong with the meaning. Each part knows its [`Span`] for both.
 
+pub use crate::plan::Unmapped;
 use std::sync::Arc;
 
 /// Where something stands: the file's index in the set of [`Files`](super::diagnostic::Files) and a half-open range of byte offsets.
@@ -51,18 +52,6 @@ pub struct Table {
     pub drop: Vec<SourcePath>,
     /// `[lookup.NAME]`, by name.
     pub lookups: Vec<Arc<LookupTable>>,
-}
-
-/// What happens to leaves that no row read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unmapped {
-    /// Written to `additional` and counted.
-    #[default]
-    Keep,
-    /// Counted.
-    Count,
-    /// Nothing.
-    Drop,
 }
 
 /// One entry of `[match] any`. `provider` and `category` are lower case; `None` matches all.

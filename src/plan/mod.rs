@@ -1,5 +1,105 @@
-//! The compiled plan and its executor.
+//! The compiled plan and its executor: what a mapping has become when it runs.
+//!
+//! A part goes through four phases: *walk* fills the slots of the paths the plan reads, *resolve* turns every row whose condition
+//! holds into a cell and sets the bits of its targets, *decide* tests event-type rules on those bits, *write* appends the event once,
+//! in UDM order. No tree of values is built, nothing is written twice, and nothing is proportional to the size of the table but a few
+//! words of bits.
+//!
+//! This room knows nothing of TOML (that is `mapping`), of the UDM schema or of any log. It never allocates for a part once warm.
+
 pub mod convert;
+mod decide;
 pub mod enrich;
+mod identity;
+mod json;
+mod leaves;
 pub mod lookup;
+pub(crate) mod program;
 pub mod redact;
+mod resolve;
+mod run;
+pub(crate) mod state;
+pub mod time;
+mod trace;
+pub(crate) mod trie;
+pub(crate) mod value;
+mod walk;
+mod write;
+
+pub use program::RowInfo;
+pub use run::{PartEnd, PartSink};
+pub use state::Note;
+pub use trace::{FieldTrace, PartTrace, RuleTrace};
+
+pub(crate) use json::{Form, string as json_string};
+pub(crate) use resolve::Tools;
+pub(crate) use run::RecordContext;
+pub(crate) use state::State;
+
+use program::{Cond, Need, Out, RowOp, RuleOp, Scope, SkipOp, SourceRef, ValueOp};
+
+/// What happens to leaves that no row read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmapped {
+    /// Written to `additional` and counted.
+    #[default]
+    Keep,
+    /// Counted.
+    Count,
+    /// Nothing.
+    Drop,
+}
+
+/// One mapping under one profile, ready to run. Immutable and shared by all workers.
+#[derive(Debug)]
+pub struct Plan {
+    /// `openai/audit`
+    pub name: String,
+    /// The profile, or `default`.
+    pub profile: String,
+    /// `[mapping] log_type`
+    pub log_type: String,
+    /// `[mapping] version`
+    pub version: u32,
+    /// Event types of the rules, by the number an outcome carries.
+    pub types: Vec<String>,
+    /// What is shown of the rows.
+    pub row_infos: Vec<RowInfo>,
+    /// File and line of the rules.
+    pub rule_places: Vec<(String, usize)>,
+    pub(crate) unmapped: Unmapped,
+    pub(crate) types_json: Vec<Box<[u8]>>,
+    pub(crate) generic: u32,
+    pub(crate) trie: trie::Trie,
+    pub(crate) record_root: u32,
+    pub(crate) payload_root: Option<u32>,
+    pub(crate) slot_count: usize,
+    pub(crate) slot_rows: Vec<Box<[u32]>>,
+    /// Paths that are read on purpose and written nowhere.
+    pub(crate) drops: Vec<SourceRef>,
+    /// Takes the broker's timestamp; `trie::NONE` when no path reads it.
+    pub(crate) received_slot: u32,
+    pub(crate) id: Vec<SourceRef>,
+    pub(crate) values: Vec<ValueOp>,
+    /// The first of `values` that needs an element; those before it are computed once a record.
+    pub(crate) values_per_part: usize,
+    pub(crate) conds: Vec<Cond>,
+    pub(crate) cond_is_stable: Vec<bool>,
+    pub(crate) rows: Vec<RowOp>,
+    /// Rows to run for every part, whatever is present.
+    pub(crate) rows_always: Vec<u64>,
+    /// Rows that run in the plain pass: not `with` rows, not rows of elements.
+    pub(crate) rows_plain: Vec<u64>,
+    pub(crate) scopes: Vec<Scope>,
+    /// Scopes that lead to parts, outermost first; empty when the record is the part.
+    pub(crate) part_scopes: Vec<u32>,
+    /// Scopes that feed elements.
+    pub(crate) element_scopes: Vec<u32>,
+    pub(crate) skips: Vec<SkipOp>,
+    pub(crate) rules: Vec<RuleOp>,
+    pub(crate) needs: Vec<Need>,
+    pub(crate) bit_count: usize,
+    /// Set when a row filled metadata.event_timestamp.
+    pub(crate) time_bit: u32,
+    pub(crate) out: Vec<Out>,
+}

@@ -1,0 +1,413 @@
+//! Phase two: every row whose condition holds is converted to a cell and sets the bits of its targets.
+
+use super::convert::{Fault, Output};
+use super::enrich::Enrich;
+use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
+use super::redact::Redactor;
+use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
+use super::value::{NO_NODE, NumberText, Slot, Tag, Value};
+use super::Plan;
+use crate::decode::{Decoder, Doc};
+
+/// What resolving borrows beside the state: the document and who may add to it.
+pub(crate) struct Tools<'a> {
+    pub doc: &'a mut Doc,
+    pub decoder: &'a mut Decoder,
+    pub enrich: &'a mut dyn Enrich,
+    pub redactor: &'a Redactor,
+}
+
+/// What one source gave.
+enum Given {
+    Value(Value),
+    Absent,
+    Fault(Fault),
+}
+
+impl Plan {
+    /// Fills the slots of some `[values]`, in order.
+    pub(crate) fn resolve_values(&self, state: &mut State, tools: &mut Tools<'_>, which: std::ops::Range<usize>) {
+        for op in &self.values[which] {
+            if op.when.is_some_and(|when| !self.holds(state, tools, when)) {
+                continue;
+            }
+            let (mut cell, _) = self.input(state, tools, &op.input, &op.chain);
+            if cell.value.is_absent()
+                && let Some(default) = &op.default
+            {
+                cell.value = constant(default, tools.doc);
+            }
+            self.set_slot(state, op.slot, Slot { value: cell.value, node: cell.node });
+        }
+    }
+
+    /// Resolves the rows in `candidates`, in order.
+    pub(crate) fn resolve_rows(&self, state: &mut State, tools: &mut Tools<'_>) {
+        for word in 0..self.rows_always.len() {
+            // Rows only ever make rows of the same pass bits, never candidates: the set is final here.
+            let mut left = (state.candidates.0[word] | self.rows_always[word]) & self.rows_plain[word];
+            while left != 0 {
+                let row = word as u32 * 64 + left.trailing_zeros();
+                left &= left - 1;
+                self.resolve(state, tools, row);
+            }
+        }
+    }
+
+    /// Resolves one row: its cell and its bits. True when it gave a value.
+    pub(crate) fn resolve(&self, state: &mut State, tools: &mut Tools<'_>, row: u32) -> bool {
+        let cell = self.cell(state, tools, row);
+        if cell.value.is_absent() {
+            return false;
+        }
+        state.cells[row as usize] = cell;
+        state.touched_cells.push(row);
+        state.bits.add(&self.rows[row as usize].sets);
+        true
+    }
+
+    /// The cell of a row, without storing it.
+    pub(crate) fn cell(&self, state: &mut State, tools: &mut Tools<'_>, row: u32) -> Cell {
+        let op = &self.rows[row as usize];
+        if state.bits.meets(&op.unless) || op.when.is_some_and(|when| !self.holds(state, tools, when)) {
+            return Cell::EMPTY;
+        }
+        let mut cell = match &op.input {
+            Input::Spread(sources) => self.spread(state, tools, op, row, sources),
+            input => {
+                let (mut cell, fault) = self.input(state, tools, input, &op.chain);
+                if let Some(Fault(code)) = fault {
+                    state.note(code, row);
+                }
+                if !cell.value.is_absent() {
+                    cell.value = self.finish(state, tools, op, row, cell.value);
+                }
+                cell
+            }
+        };
+        if cell.value.is_absent()
+            && let Some(default) = &op.default
+        {
+            cell = Cell { value: constant(default, tools.doc), node: NO_NODE, source: u8::MAX };
+        }
+        cell
+    }
+
+    /// The value of an input after its converters, and the first fault met on the way.
+    fn input(&self, state: &mut State, tools: &mut Tools<'_>, input: &Input, chain: &[Step]) -> (Cell, Option<Fault>) {
+        let mut first_fault = None;
+        match input {
+            Input::Paths(paths) => {
+                for (number, path) in paths.iter().enumerate() {
+                    let slot = self.read(state, tools.doc, tools.decoder, path);
+                    match convert(state, tools.doc, chain, slot.value) {
+                        Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
+                        Given::Absent => {}
+                        Given::Fault(fault) => {
+                            first_fault = first_fault.or(Some(fault));
+                            if slot.node != NO_NODE {
+                                state.forced.push(slot.node);
+                            }
+                        }
+                    }
+                }
+                (Cell::EMPTY, first_fault)
+            }
+            Input::Constant(value) => {
+                let value = constant(value, tools.doc);
+                self.computed(state, tools, chain, value, NO_NODE)
+            }
+            Input::Template(pieces) => {
+                let mut text = std::mem::take(&mut state.path);
+                text.clear();
+                let mut node = NO_NODE;
+                let mut complete = true;
+                for piece in pieces {
+                    match piece {
+                        Piece::Text(bytes) => text.extend_from_slice(bytes),
+                        Piece::Hole(source) => {
+                            let slot = self.read(state, tools.doc, tools.decoder, source);
+                            complete &= !slot.value.is_absent() && slot.value.tag != Tag::Container;
+                            text.extend_from_slice(slot.value.shown(&tools.doc.text, &mut NumberText::default()));
+                            node = slot.node;
+                        }
+                    }
+                }
+                let value = if complete { place(&mut tools.doc.text, &text) } else { Value::ABSENT };
+                state.path = text;
+                if complete {
+                    self.mark_holes(state, tools, pieces);
+                }
+                self.computed(state, tools, chain, value, node)
+            }
+            Input::Sum(sources) => {
+                let value = self.fold(state, tools, sources, i64::checked_add);
+                self.computed(state, tools, chain, value, NO_NODE)
+            }
+            Input::Difference(pair) => {
+                let value = self.fold(state, tools, pair.as_slice(), i64::checked_sub);
+                self.computed(state, tools, chain, value, NO_NODE)
+            }
+            Input::Spread(_) => (Cell::EMPTY, None),
+        }
+    }
+
+    fn computed(&self, state: &mut State, tools: &mut Tools<'_>, chain: &[Step], value: Value, node: u32) -> (Cell, Option<Fault>) {
+        match convert(state, tools.doc, chain, value) {
+            Given::Value(value) => (Cell { value, node, source: 0 }, None),
+            Given::Absent => (Cell::EMPTY, None),
+            Given::Fault(fault) => (Cell::EMPTY, Some(fault)),
+        }
+    }
+
+    /// A template reads all its holes, not only the last.
+    fn mark_holes(&self, state: &mut State, tools: &mut Tools<'_>, pieces: &[Piece]) {
+        for piece in pieces {
+            if let Piece::Hole(source) = piece {
+                let slot = self.read(state, tools.doc, tools.decoder, source);
+                state.mark_read(slot.node);
+            }
+        }
+    }
+
+    fn fold(&self, state: &mut State, tools: &mut Tools<'_>, sources: &[SourceRef], join: fn(i64, i64) -> Option<i64>) -> Value {
+        let mut total: Option<i64> = None;
+        for source in sources {
+            let slot = self.read(state, tools.doc, tools.decoder, source);
+            let whole = slot.value.number(&tools.doc.text).filter(|n| n.fract() == 0.0 && n.abs() < 9.0e18);
+            let Some(number) = whole else { return Value::ABSENT };
+            total = match total {
+                None => Some(number as i64),
+                Some(sum) => match join(sum, number as i64) {
+                    None => return Value::ABSENT,
+                    joined => joined,
+                },
+            };
+        }
+        for source in sources {
+            let node = self.read(state, tools.doc, tools.decoder, source).node;
+            state.mark_read(node);
+        }
+        total.map_or(Value::ABSENT, |sum| Value { tag: Tag::Int, len: 0, bits: sum as u64 })
+    }
+
+    /// A row over a list: one item for every element that converts, of the first source that has any.
+    fn spread(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32, sources: &[SourceRef]) -> Cell {
+        let start = state.items.len();
+        for (number, source) in sources.iter().enumerate() {
+            self.spread_one(state, tools, op, row, source);
+            let len = state.items.len() - start;
+            if len > 0 {
+                let value = Value { tag: Tag::List, len: len as u32, bits: start as u64 };
+                return Cell { value, node: NO_NODE, source: number as u8 };
+            }
+        }
+        Cell::EMPTY
+    }
+
+    fn spread_one(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32, source: &SourceRef) {
+        self.read_all(state, tools.doc, tools.decoder, source);
+        let found = std::mem::take(&mut state.found);
+        let start = state.items.len();
+        for item in &found {
+            if state.items.len() - start == MAX_LABELS {
+                state.note("list_cut", row);
+                break;
+            }
+            let value = match convert(state, tools.doc, &op.chain, item.value) {
+                Given::Value(value) => self.finish(state, tools, op, row, value),
+                Given::Absent => Value::ABSENT,
+                Given::Fault(Fault(code)) => {
+                    state.note(code, row);
+                    state.forced.push(item.node);
+                    Value::ABSENT
+                }
+            };
+            if !value.is_absent() {
+                state.items.push(Item { key: item.key, value, node: item.node });
+            }
+        }
+        state.found = found;
+    }
+
+    /// Enrichment, redaction and the field's own limits.
+    fn finish(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32, value: Value) -> Value {
+        if op.finish != Finish::None {
+            return enriched(state, tools, op.finish, value);
+        }
+        let Some(value) = fits(value, op.fit, &tools.doc.text) else {
+            state.note("does_not_fit", row);
+            return Value::ABSENT;
+        };
+        if value.tag != Tag::Text {
+            return value;
+        }
+        let mut value = value;
+        if op.label && value.len as usize > MAX_LABEL_BYTES {
+            let bytes = &tools.doc.text[value.bits as usize..];
+            let mut cut = MAX_LABEL_BYTES;
+            while bytes[cut] & 0xC0 == 0x80 {
+                cut -= 1;
+            }
+            value.len = cut as u32;
+            state.note("label_cut", row);
+        }
+        if state.suspicious {
+            let out = &mut state.scratch[0];
+            out.clear();
+            if tools.redactor.redact(value.bytes(&tools.doc.text), out) {
+                value = place(&mut tools.doc.text, out);
+                state.note("redacted", row);
+            }
+        }
+        value
+    }
+
+    /// Whether condition `at` holds; asked once a part, unless it looks at what the rows have built.
+    pub(crate) fn holds(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
+        let known = state.asked[at as usize];
+        if known != 0 {
+            return known == 2;
+        }
+        let answer = match &self.conds[at as usize] {
+            Cond::All(parts) => parts.iter().all(|part| self.holds(state, tools, *part)),
+            Cond::Any(parts) => parts.iter().any(|part| self.holds(state, tools, *part)),
+            Cond::Not(part) => !self.holds(state, tools, *part),
+            Cond::Has(source) if source.spread => {
+                self.read_all(state, tools.doc, tools.decoder, source);
+                !state.found.is_empty()
+            }
+            Cond::Has(source) => !self.read(state, tools.doc, tools.decoder, source).value.is_absent(),
+            Cond::Test(source, test) if source.spread => {
+                self.read_all(state, tools.doc, tools.decoder, source);
+                state.found.iter().any(|item| test.passes(item.value, &tools.doc.text))
+            }
+            Cond::Test(source, test) => {
+                let slot = self.read(state, tools.doc, tools.decoder, source);
+                test.passes(slot.value, &tools.doc.text)
+            }
+            Cond::EventHas(bit) => return state.bits.has(*bit),
+        };
+        if self.cond_is_stable[at as usize] {
+            state.asked[at as usize] = if answer { 2 } else { 1 };
+            state.asked_list.push(at);
+        }
+        answer
+    }
+}
+
+impl Test {
+    fn passes(&self, value: Value, text: &[u8]) -> bool {
+        if value.is_absent() || value.tag == Tag::Container {
+            return false;
+        }
+        let mut buffer = NumberText::default();
+        let shown = value.shown(text, &mut buffer);
+        match self {
+            Test::In(words) => words.iter().any(|word| shown.eq_ignore_ascii_case(word)),
+            Test::Prefix(words) => words.iter().any(|word| shown.len() >= word.len() && shown[..word.len()].eq_ignore_ascii_case(word)),
+            Test::Suffix(words) => {
+                words.iter().any(|word| shown.len() >= word.len() && shown[shown.len() - word.len()..].eq_ignore_ascii_case(word))
+            }
+            Test::Contains(words) => words.iter().any(|word| {
+                word.is_empty() || (shown.len() >= word.len() && shown.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+            }),
+            Test::Matches(pattern) => pattern.is_match(shown),
+            Test::Between(low, high) => value.number(text).is_some_and(|n| *low <= n && n <= *high),
+        }
+    }
+}
+
+/// Copies `bytes` into the arena.
+pub(crate) fn place(text: &mut Vec<u8>, bytes: &[u8]) -> Value {
+    let start = text.len();
+    text.extend_from_slice(bytes);
+    Value::text(start, bytes.len())
+}
+
+fn constant(value: &Constant, doc: &mut Doc) -> Value {
+    match value {
+        Constant::Text(bytes) => place(&mut doc.text, bytes),
+        Constant::Raw(bytes) => Value { tag: Tag::Raw, ..place(&mut doc.text, bytes) },
+        Constant::Scalar(value) => *value,
+    }
+}
+
+/// Runs a chain over a value. Text results go through two scratch buffers and are placed in the arena once, at the end.
+fn convert(state: &mut State, doc: &mut Doc, chain: &[Step], value: Value) -> Given {
+    if value.is_absent() || value.tag == Tag::Container || value.tag == Tag::List {
+        return Given::Absent;
+    }
+    let mut value = value;
+    // Which scratch buffer holds the text so far; `None` while it still lies in the document.
+    let mut held: Option<usize> = None;
+    for step in chain {
+        let next = held.map_or(0, |at| 1 - at);
+        let [first, second] = &mut state.scratch;
+        let (from, out) = if next == 0 { (&*second, first) } else { (&*first, second) };
+        out.clear();
+        let input = match held {
+            Some(_) => super::convert::Input::Text(from),
+            None => match value.input(&doc.text) {
+                Some(input) => input,
+                None => return Given::Absent,
+            },
+        };
+        match (step.run)(input, &step.args, out) {
+            Err(fault) => return Given::Fault(fault),
+            Ok(Output::Absent) => return Given::Absent,
+            Ok(Output::Same) => {}
+            Ok(Output::Text) if out.is_empty() => return Given::Absent,
+            Ok(Output::Text) => held = Some(next),
+            Ok(scalar) => {
+                value = Value::of_output(scalar);
+                held = None;
+            }
+        }
+    }
+    if let Some(at) = held {
+        value = place(&mut doc.text, &state.scratch[at]);
+    }
+    Given::Value(value)
+}
+
+fn enriched(state: &mut State, tools: &mut Tools<'_>, finish: Finish, value: Value) -> Value {
+    let out = &mut state.scratch[0];
+    out.clear();
+    let key = value.bytes(&tools.doc.text);
+    let found = match finish {
+        Finish::None => false,
+        Finish::UserAgent => tools.enrich.user_agent(key, out),
+        Finish::GeoLocation => tools.enrich.geo_location(key, out),
+        Finish::GeoAsn => tools.enrich.geo_asn(key, out),
+    };
+    if !found || out.is_empty() {
+        return Value::ABSENT;
+    }
+    let made = place(&mut tools.doc.text, out);
+    // A location is a finished object; a system number is text.
+    if finish == Finish::GeoAsn { made } else { Value { tag: Tag::Raw, ..made } }
+}
+
+fn fits(value: Value, fit: Fit, text: &[u8]) -> Option<Value> {
+    let int = match value.tag {
+        Tag::Int => Some(i128::from(value.bits as i64)),
+        Tag::UInt => Some(i128::from(value.bits)),
+        _ => None,
+    };
+    let within = |low: i128, high: i128| int.filter(|n| (low..=high).contains(n)).map(|_| value);
+    match fit {
+        Fit::Any => Some(value),
+        Fit::Int32 => within(i32::MIN.into(), i32::MAX.into()),
+        Fit::UInt32 => within(0, u32::MAX.into()),
+        Fit::Int64 => within(i64::MIN.into(), i64::MAX.into()),
+        Fit::UInt64 => within(0, u64::MAX.into()),
+        Fit::Port => within(1, 65_535),
+        Fit::Float => matches!(value.tag, Tag::Int | Tag::UInt | Tag::Float).then_some(value),
+        Fit::Bool => (value.tag == Tag::Bool).then_some(value),
+        Fit::Text(constraint) => {
+            let shown = std::str::from_utf8(value.bytes(text)).ok()?;
+            crate::udm::is_constraint_met(constraint, shown).then_some(value)
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! [`State`]: what one worker needs to run plans; reused from part to part, reset by what was touched.
+
+use super::program::Mask;
+use super::value::{Slot, Value};
+use std::ops::Range;
+
+/// Label pairs one wildcard row may give; a policy change of five thousand permissions is cut here and noted.
+pub(crate) const MAX_LABELS: usize = 64;
+/// Bytes of one label value.
+pub(crate) const MAX_LABEL_BYTES: usize = 1024;
+/// Kept leaves a part and their bytes: what the design allows `additional` to grow by.
+pub(crate) const MAX_KEPT: usize = 64;
+pub(crate) const MAX_KEPT_BYTES: usize = 8 * 1024;
+
+/// A value left out, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// A stable code, such as `not_an_ip`.
+    pub code: &'static str,
+    /// The row, or [`u32::MAX`] when the note is about the part.
+    pub row: u32,
+}
+
+/// One entry of a list value: the wildcard's key (absent outside wildcards), the value, and the node it came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item {
+    pub key: Value,
+    pub value: Value,
+    pub node: u32,
+}
+
+/// A row's value and which of its sources gave it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cell {
+    pub value: Value,
+    pub node: u32,
+    pub source: u8,
+}
+
+impl Cell {
+    pub const EMPTY: Cell = Cell { value: Value::ABSENT, node: super::value::NO_NODE, source: 0 };
+}
+
+/// A fixed-size set of small numbers.
+#[derive(Debug, Default)]
+pub(crate) struct Bits(pub Vec<u64>);
+
+impl Bits {
+    /// Empties the set and makes room for `count` members.
+    pub fn reset(&mut self, count: usize) {
+        self.0.clear();
+        self.0.resize(count.div_ceil(64), 0);
+    }
+
+    #[inline]
+    pub fn set(&mut self, at: u32) {
+        self.0[at as usize / 64] |= 1 << (at % 64);
+    }
+
+    #[inline]
+    pub fn has(&self, at: u32) -> bool {
+        self.0[at as usize / 64] & (1 << (at % 64)) != 0
+    }
+
+    #[inline]
+    pub fn add(&mut self, mask: &Mask) {
+        for &(word, bits) in mask {
+            self.0[word as usize] |= bits;
+        }
+    }
+
+    #[inline]
+    pub fn meets(&self, mask: &Mask) -> bool {
+        mask.iter().any(|&(word, bits)| self.0[word as usize] & bits != 0)
+    }
+
+    /// The members in rising order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().enumerate().flat_map(|(word, &bits)| {
+            let mut left = bits;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let bit = left.trailing_zeros();
+                left &= left - 1;
+                Some(word as u32 * 64 + bit)
+            })
+        })
+    }
+}
+
+/// The memory of one worker for running plans.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub slots: Vec<Slot>,
+    /// Slots and trie places to reset, newest last.
+    pub touched_slots: Vec<u32>,
+    pub touched_nodes: Vec<u32>,
+    /// Per trie place: 0 not met, 1 met in another spelling, 2 met in the mapping's own.
+    pub met: Vec<u8>,
+    /// Rows whose sources may be present.
+    pub candidates: Bits,
+    pub cells: Vec<Cell>,
+    pub touched_cells: Vec<u32>,
+    pub bits: Bits,
+    pub saved_bits: Vec<u64>,
+    pub items: Vec<Item>,
+    /// What a tail found last.
+    pub found: Vec<Item>,
+    pub path: Vec<u8>,
+    pub scratch: [Vec<u8>; 2],
+    pub notes: Vec<Note>,
+    /// Per condition: 0 not asked yet in this part, 1 does not hold, 2 holds.
+    pub asked: Vec<u8>,
+    pub asked_list: Vec<u32>,
+    /// Cells of elements, scope by scope; `element_ranges` says where each scope's stand and how many rows one element has.
+    pub element_cells: Vec<Cell>,
+    pub element_ranges: Vec<(Range<usize>, usize)>,
+    /// Nodes a row wrote from, relative to nothing: indexed by node.
+    pub read: Vec<u64>,
+    /// Nodes whose value did not convert: kept whatever the mapping says of unmapped leaves.
+    pub forced: Vec<u32>,
+    /// JSON texts opened in this record: text node and the root it opened to.
+    pub opened: Vec<(u32, u32)>,
+    /// Whether a secret may be somewhere in the message.
+    pub suspicious: bool,
+    /// The broker's timestamp, in milliseconds since the epoch.
+    pub received: Option<i64>,
+    /// Whether a row filled the event time.
+    pub has_time: bool,
+    /// Identities of the record and of the part, kept for their memory.
+    pub record_id: Vec<u8>,
+    pub part_id: Vec<u8>,
+    /// Explain wants to look at a part before it is cleared.
+    pub tracing: bool,
+    pub decision: Option<super::decide::Decision>,
+}
+
+impl State {
+    /// Forgets slots and places back to the given lengths of the touched lists.
+    pub fn forget(&mut self, slots: usize, nodes: usize) {
+        for slot in self.touched_slots.drain(slots..) {
+            self.slots[slot as usize] = Slot::EMPTY;
+        }
+        for node in self.touched_nodes.drain(nodes..) {
+            self.met[node as usize] = 0;
+        }
+    }
+
+    #[inline]
+    pub fn mark_read(&mut self, node: u32) {
+        if node != super::value::NO_NODE {
+            let word = node as usize / 64;
+            if word >= self.read.len() {
+                self.read.resize(word + 1, 0);
+            }
+            self.read[word] |= 1 << (node % 64);
+        }
+    }
+
+    pub fn is_read(&self, node: u32) -> bool {
+        self.read.get(node as usize / 64).is_some_and(|word| word & (1 << (node % 64)) != 0)
+    }
+
+    pub fn note(&mut self, code: &'static str, row: u32) {
+        self.notes.push(Note { code, row });
+    }
+}

@@ -1,0 +1,186 @@
+//! [`Trie`]: every source path of a plan as one tree, its edges in one open-addressed table.
+//!
+//! A record is walked once; at every member one probe tells whether any path goes on there. Names match without ASCII case; the
+//! probe says whether the spelling was the mapping's own.
+
+/// No slot, no child.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// One place of the tree.
+#[derive(Clone, Debug)]
+pub(crate) struct TrieNode {
+    /// The slot that takes the value found here.
+    pub slot: u32,
+    /// Where paths go on inside the JSON text found here.
+    pub json: u32,
+    /// Children by name: to walk into an object only when there are some, and to forget a subtree.
+    pub children: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Edge {
+    parent: u32,
+    child: u32,
+    start: u32,
+    len: u32,
+}
+
+const VACANT: Edge = Edge { parent: NONE, child: NONE, start: 0, len: 0 };
+
+/// The tree of source paths. Roots (record, payload, each `each`) are made by [`Trie::root`].
+#[derive(Clone, Debug)]
+pub(crate) struct Trie {
+    nodes: Vec<TrieNode>,
+    edges: Vec<Edge>,
+    used: usize,
+    names: Vec<u8>,
+}
+
+impl Trie {
+    pub fn new() -> Trie {
+        Trie { nodes: Vec::new(), edges: vec![VACANT; 64], used: 0, names: Vec::new() }
+    }
+
+    pub fn root(&mut self) -> u32 {
+        self.nodes.push(TrieNode { slot: NONE, json: NONE, children: Vec::new() });
+        self.nodes.len() as u32 - 1
+    }
+
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    #[inline]
+    pub fn node(&self, at: u32) -> &TrieNode {
+        &self.nodes[at as usize]
+    }
+
+    pub fn node_mut(&mut self, at: u32) -> &mut TrieNode {
+        &mut self.nodes[at as usize]
+    }
+
+    /// The child of `parent` called `name` and whether the spelling is the same.
+    #[inline]
+    pub fn child(&self, parent: u32, name: &[u8]) -> Option<(u32, bool)> {
+        let mask = self.edges.len() - 1;
+        let mut at = hash(parent, name) as usize & mask;
+        loop {
+            let edge = &self.edges[at];
+            if edge.child == NONE {
+                return None;
+            }
+            if edge.parent == parent && edge.len as usize == name.len() {
+                let own = &self.names[edge.start as usize..edge.start as usize + name.len()];
+                if own == name {
+                    return Some((edge.child, true));
+                }
+                if own.eq_ignore_ascii_case(name) {
+                    return Some((edge.child, false));
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// The child of `parent` called `name`, made when there is none. The first spelling stays the mapping's own.
+    pub fn grow(&mut self, parent: u32, name: &str) -> u32 {
+        if let Some((child, _)) = self.child(parent, name.as_bytes()) {
+            return child;
+        }
+        if self.used * 2 >= self.edges.len() {
+            let old = std::mem::take(&mut self.edges);
+            self.edges = vec![VACANT; old.len() * 2];
+            for edge in old.into_iter().filter(|edge| edge.child != NONE) {
+                self.place(edge);
+            }
+        }
+        let child = self.root();
+        let start = self.names.len() as u32;
+        self.names.extend_from_slice(name.as_bytes());
+        self.used += 1;
+        self.place(Edge { parent, child, start, len: name.len() as u32 });
+        self.nodes[parent as usize].children.push(child);
+        child
+    }
+
+    /// The root of what is inside the JSON text at `at`.
+    pub fn grow_json(&mut self, at: u32) -> u32 {
+        if self.nodes[at as usize].json == NONE {
+            let inside = self.root();
+            self.nodes[at as usize].json = inside;
+        }
+        self.nodes[at as usize].json
+    }
+
+    fn place(&mut self, edge: Edge) {
+        let mask = self.edges.len() - 1;
+        let name = &self.names[edge.start as usize..(edge.start + edge.len) as usize];
+        let mut at = hash(edge.parent, name) as usize & mask;
+        while self.edges[at].child != NONE {
+            at = (at + 1) & mask;
+        }
+        self.edges[at] = edge;
+    }
+}
+
+/// Length, first eight and last eight bytes with the case bit set: claim URIs share long prefixes, so both ends count.
+#[inline]
+fn hash(parent: u32, name: &[u8]) -> u32 {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let n = name.len();
+    let (head, tail) = if n >= 8 {
+        (word(&name[..8]), word(&name[n - 8..]))
+    } else if n >= 4 {
+        (half(&name[..4]), half(&name[n - 4..]))
+    } else {
+        let mut bytes = [0u8; 8];
+        bytes[..n].copy_from_slice(name);
+        (u64::from_le_bytes(bytes), 0)
+    };
+    let mixed = (head | CASE) ^ (tail | CASE).rotate_left(23) ^ (u64::from(parent) << 40) ^ ((n as u64) << 56);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+}
+
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, u64::from_le_bytes)
+}
+
+#[inline]
+fn half(bytes: &[u8]) -> u64 {
+    bytes.try_into().map_or(0, |four| u64::from(u32::from_le_bytes(four)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_without_case_and_tell_the_spelling() {
+        let mut trie = Trie::new();
+        let root = trie.root();
+        let mut made = Vec::new();
+        for name in ["resourceId", "a", "properties", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn", "time"] {
+            made.push((name, trie.grow(root, name)));
+        }
+        for i in 0..200 {
+            trie.grow(root, &format!("filler{i}"));
+        }
+        for (name, child) in made {
+            assert_eq!(trie.child(root, name.as_bytes()), Some((child, true)), "{name}");
+            assert_eq!(trie.child(root, name.to_ascii_uppercase().as_bytes()), Some((child, false)), "{name}");
+            assert_eq!(trie.child(child, name.as_bytes()), None);
+        }
+        assert_eq!(trie.child(root, b"resourceI"), None);
+        assert_eq!(trie.child(root, b""), None);
+    }
+
+    #[test]
+    fn growing_twice_gives_the_same_place() {
+        let mut trie = Trie::new();
+        let root = trie.root();
+        let first = trie.grow(root, "Claims");
+        assert_eq!(trie.grow(root, "claims"), first);
+        assert_eq!(trie.grow_json(first), trie.grow_json(first));
+    }
+}
