@@ -325,7 +325,7 @@ fn a_difference_is_seen() {
 #[test]
 fn the_mapping_lists_every_type_as_the_reference_does() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/mappings/openai/audit.types.csv");
-    let mut reader = csv::Reader::from_path(path).expect("the look-up is readable");
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).expect("the look-up is readable");
     let listed: BTreeMap<String, Vec<String>> = reader
         .records()
         .map(|line| line.expect("the look-up is sound CSV").iter().map(str::to_owned).collect::<Vec<_>>())
