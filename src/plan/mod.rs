@@ -11,7 +11,7 @@ pub mod convert;
 mod decide;
 pub mod enrich;
 mod identity;
-mod json;
+pub(crate) mod json;
 mod leaves;
 pub mod lookup;
 pub(crate) mod program;

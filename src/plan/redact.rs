@@ -319,7 +319,7 @@ fn jwt(text: &[u8], start: usize) -> Option<Secret> {
         end += 1 + length;
         segments += 1;
     }
-    (header >= 8 && segments >= 3).then(|| Secret { range: start..end, word: "jwt" })
+    (header >= 8 && segments >= 3).then_some(Secret { range: start..end, word: "jwt" })
 }
 
 /// The body between the lines `-----BEGIN X-----` and `-----END X-----`; without an end it goes to the end of the text.
@@ -333,7 +333,7 @@ fn pem(text: &[u8], start: usize) -> Option<Secret> {
     let body = dashes + 5;
     let end = memchr::memmem::find(&text[body..], b"-----END ").map_or(text.len(), |end| body + end);
     let empty = end == body || text[body..end].starts_with(b"[redacted:");
-    (!empty).then(|| Secret { range: body..end, word: "pem" })
+    (!empty).then_some(Secret { range: body..end, word: "pem" })
 }
 
 #[cfg(test)]

@@ -64,15 +64,12 @@ pub fn prepare(converter: &Converter, call: &Call, lookups: &[NamedLookup]) -> R
             }
         }
     }
-    if let (Some(regex), Some(group)) =
-        (&args.regex, converter.params.iter().position(|param| param.name == "group").and(args.numbers.first()))
+    let group = converter.params.iter().position(|param| param.name == "group").and(args.numbers.first());
+    if let (Some(regex), Some(group)) = (&args.regex, group)
+        && *group as usize >= regex.captures_len()
     {
-        if *group as usize >= regex.captures_len() {
-            return Err(format!(
-                "pattern has {} groups and `group` asks for {group}; put `(...)` around what is wanted",
-                regex.captures_len() - 1
-            ));
-        }
+        let groups = regex.captures_len() - 1;
+        return Err(format!("pattern has {groups} groups and `group` asks for {group}; put `(...)` around what is wanted"));
     }
     Ok(args)
 }
