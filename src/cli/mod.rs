@@ -3,6 +3,7 @@
 //! The commands and their exit codes are a contract: 0 done, 1 input or output failed, 2 the configuration or a mapping is at fault,
 //! 3 more was rejected than allowed or nothing at all came out.
 
+pub mod check;
 mod completions;
 pub mod dead_letter;
 pub mod explain;
@@ -65,6 +66,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Find every fault of the mappings at once
+    Check(check::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -72,6 +75,7 @@ enum Command {
 /// Runs the command line and gives the exit code.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

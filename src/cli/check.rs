@@ -1,0 +1,178 @@
+//! `udmill check`: every fault of the mappings and the settings at once, before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use super::paint::{FAINT, GOOD, STRONG};
+use super::{Exit, Failure, mapping_files};
+use crate::mapping::compile::{Options, compile};
+use crate::mapping::diagnostic::Severity;
+use crate::mapping::{self, Diagnostic, Files, table::Span, table::Table};
+
+/// Arguments of `udmill check`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    udmill check\n  \
+    udmill check --mappings my-mappings\n\n\
+    Nothing is connected to. Exit codes: 0 no fault; 2 at least one fault, all of which are printed.")]
+pub struct Args {
+    /// Also check the mappings of DIR, which extend or replace the built-in ones
+    #[arg(long, value_name = "DIR")]
+    mappings: Option<PathBuf>,
+    /// Print faults only
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A folder that cannot be read.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let files = mapping_files::load(args.mappings.as_deref())?;
+    let checked = Checked::of(&files);
+    anstream::eprint!("{}", mapping::render(&checked.found, &files, std::io::stderr().is_terminal()));
+    if !args.quiet {
+        anstream::print!("{}", checked.overview());
+    }
+    let errors = checked.errors();
+    if errors > 0 {
+        let noun = if errors == 1 { "fault" } else { "faults" };
+        return Err(Failure::config(format!("{errors} {noun} in the mappings")));
+    }
+    Ok(Exit::Done)
+}
+
+/// What every mapping under every profile came to.
+#[derive(Debug, Default)]
+struct Checked {
+    /// Faults and warnings, each once, though several profiles may meet it.
+    found: Vec<Diagnostic>,
+    tables: Vec<Table>,
+}
+
+impl Checked {
+    fn of(files: &Files) -> Checked {
+        let mut checked = Checked::default();
+        let places = |span: Span| {
+            let file = files.get(span.file).map_or_else(String::new, |file| file.shown.clone());
+            (file, files.position(span).0)
+        };
+        for name in mapping::list(files) {
+            let mut profiles = vec![None];
+            profiles.extend(mapping::profiles(files, &name).into_iter().map(Some));
+            for profile in profiles {
+                match mapping::read(files, &name, profile.as_deref()) {
+                    Ok(table) => {
+                        match compile(&table, &Options::default(), &places) {
+                            Ok((_, warnings)) => checked.take(warnings),
+                            Err(faults) => checked.take(faults),
+                        }
+                        checked.tables.push(table);
+                    }
+                    Err(faults) => checked.take(faults),
+                }
+            }
+        }
+        checked
+    }
+
+    fn take(&mut self, found: Vec<Diagnostic>) {
+        for diagnostic in found {
+            if !self.found.contains(&diagnostic) {
+                self.found.push(diagnostic);
+            }
+        }
+    }
+
+    fn errors(&self) -> usize {
+        self.found.iter().filter(|found| found.severity == Severity::Error).count()
+    }
+
+    /// What the mappings can give, and what a profile leaves out of what another gives.
+    fn overview(&self) -> String {
+        let mut text = String::new();
+        let mut by_name: BTreeMap<&str, Vec<&Table>> = BTreeMap::new();
+        for table in &self.tables {
+            by_name.entry(&table.name).or_default().push(table);
+        }
+        for (name, tables) in by_name {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{STRONG}{name}{STRONG:#} {FAINT}version {}, {}{FAINT:#}", tables[0].version, tables[0].log_type);
+            let all: BTreeSet<&str> = tables.iter().flat_map(|table| types(table)).collect();
+            for table in &tables {
+                // The plain form of a mapping with profiles is never run by itself.
+                if table.profile.is_none() && tables.len() > 1 {
+                    continue;
+                }
+                let given = types(table);
+                let profile = table.profile.as_ref().map_or_else(|| "  ".to_owned(), |profile| format!("  profile {profile}: "));
+                let rows = table.rows.len() + table.with.iter().map(|(_, rows)| rows.len()).sum::<usize>();
+                let _ = writeln!(text, "{profile}{rows} rows give {} event types", given.len());
+                let missing: Vec<&str> = all.difference(&given).copied().collect();
+                if !missing.is_empty() {
+                    let given: Vec<&str> = given.iter().copied().collect();
+                    let _ = writeln!(
+                        text,
+                        "    {FAINT}only {}: what another profile gives as {} becomes one of these{FAINT:#}",
+                        given.join(", "),
+                        missing.join(", ")
+                    );
+                }
+            }
+            let dormant: BTreeMap<&str, &str> = tables
+                .iter()
+                .flat_map(|table| &table.rules)
+                .filter_map(|rule| rule.dormant.as_ref().map(|why| (rule.is.as_str(), why.as_str())))
+                .collect();
+            for (rule, why) in dormant {
+                let _ = writeln!(text, "  {FAINT}dormant {rule}: {why}{FAINT:#}");
+            }
+        }
+        if self.errors() == 0 {
+            let _ = writeln!(text, "{GOOD}no fault{GOOD:#}");
+        }
+        text
+    }
+}
+
+/// The event types that a mapping can give.
+fn types(table: &Table) -> BTreeSet<&str> {
+    table.rules.iter().filter(|rule| rule.dormant.is_none()).map(|rule| rule.is.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_site(name: &str, text: &str) -> (Files, Checked) {
+        let mut files = mapping::built_in();
+        files.add(mapping::File { name: name.to_owned(), shown: name.to_owned(), text: text.to_owned(), site: true });
+        let checked = Checked::of(&files);
+        (files, checked)
+    }
+
+    #[test]
+    fn faults_of_several_kinds_come_at_once_and_each_once() {
+        let (files, checked) = with_site(
+            "openai/audit.toml",
+            "extends = true\n[fields]\nrows = [\n  { from = \"project.name\", to = \"additional{project}\", az = \"lower\" },\n  { from = \"project.id\", too = \"x\" },\n]\n",
+        );
+        let text = mapping::render(&checked.found, &files, false);
+        assert!(checked.errors() >= 2, "{text}");
+        assert_eq!(text.matches("openai/audit.toml:4:").count(), 1, "one fault is told once, though every profile meets it:\n{text}");
+        assert!(text.contains("openai/audit.toml:5:"), "{text}");
+    }
+
+    #[test]
+    fn the_overview_says_what_a_profile_leaves_out() {
+        let checked = Checked::of(&mapping::built_in());
+        let text = anstream::adapter::strip_str(&checked.overview()).to_string();
+        assert!(text.contains("openai/audit") && text.contains("profile documented: ") && text.contains("dormant FILE_COPY: "), "{text}");
+        let line = text.lines().find(|line| line.contains("only GENERIC_EVENT, STATUS_UPDATE")).unwrap_or_default();
+        assert!(line.contains("USER_LOGIN"), "`documented` gives logins as something else:\n{text}");
+    }
+}
