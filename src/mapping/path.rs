@@ -88,7 +88,7 @@ impl Source<'_> {
             steps.push(step);
         }
         if steps.iter().filter(|step| **step == Step::Json).count() > MAX_OPENINGS {
-            return fault("M006", 0, self.text.len(), format!("a path may open JSON text {MAX_OPENINGS} times"));
+            return fault("M052", 0, self.text.len(), format!("`{}` opens JSON text more than {MAX_OPENINGS} times", self.text));
         }
         Ok(SourcePath { root, steps, text: self.text.to_owned(), span })
     }
@@ -310,7 +310,7 @@ mod tests {
             ("flow.a.$index", "M006", 6),
             ("$operation.x", "M006", 10),
             ("$operatoin", "M008", 1),
-            ("a>json>json>json>json", "M006", 0),
+            ("a>json>json>json>json", "M052", 0),
             ("@claims.x", "M006", 0),
         ] {
             let found = source(text, Span::default(), &names()).expect_err(text);

@@ -21,6 +21,18 @@ const SHAPES: [&str; 6] = ["openai_audit", "activity", "activity_rest", "azure",
 ///
 /// `entry` is the path below the mappings folder without its ending: `openai/audit`.
 ///
+/// ```
+/// use udmill::mapping::{Files, read, render};
+/// let mut files = Files::new();
+/// let head = "[mapping]\nlog_type = 'EXAMPLE'\n[match]\nshape = 'azure'\n[fields]\nrows = [\n";
+/// files.add_built_in("example/log.toml", &format!("{head}{{ from = 'time', to = 'metadata.event_timestamp', as = 'timestamp' }} ]"));
+/// assert_eq!(read(&files, "example/log", None).unwrap().rows[0].targets[0].text, "metadata.event_timestamp");
+///
+/// files.add_built_in("example/log.toml", &format!("{head}{{ form = 'time', to = 'metadata.event_timestamp' }} ]"));
+/// let faults = read(&files, "example/log", None).unwrap_err();
+/// assert!(render(&faults, &files, false).contains("did you mean `from`?"));
+/// ```
+///
 /// # Errors
 ///
 /// Every fault of the text, sorted by file and position. What a text means against the UDM schema is the compiler's to judge.
@@ -55,17 +67,9 @@ pub fn profiles(files: &Files, entry: &str) -> Vec<String> {
 
 /// The names of all mappings, sorted: every TOML file with a `[mapping]` section. A file that is not TOML counts, so that its fault is told.
 pub fn list(files: &Files) -> Vec<String> {
-    let is_mapping = |text: &str| {
-        toml::de::DeTable::parse(text).is_ok_and(|table| table.get_ref().contains_key("mapping")) || toml::de::DeTable::parse(text).is_err()
-    };
-    let mut names: Vec<String> = Vec::new();
-    for (_, file) in files.iter() {
-        if let Some(name) = file.name.strip_suffix(".toml")
-            && (file.site || is_mapping(&file.text))
-        {
-            names.push(name.to_owned());
-        }
-    }
+    let is_mapping = |text: &str| toml::de::DeTable::parse(text).map_or(true, |table| table.get_ref().contains_key("mapping"));
+    let named = files.iter().filter_map(|(_, file)| Some((file.name.strip_suffix(".toml")?, file)));
+    let mut names: Vec<String> = named.filter(|(_, file)| is_mapping(&file.text)).map(|(name, _)| name.to_owned()).collect();
     names.sort();
     names.dedup();
     names

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use udmill::mapping::{self, Diagnostic, File, Files, diagnostic::CODES};
+use udmill::mapping::{self, Diagnostic, File, Files, compile, diagnostic::CODES, table::Span};
 
 fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -79,8 +79,16 @@ fn read_case(text: &str) -> (Files, Option<String>) {
     (files, profile)
 }
 
+/// What `check` says: faults of the text, or else faults and warnings of the meaning.
 fn faults_of(files: &Files, profile: Option<&str>) -> Vec<Diagnostic> {
-    mapping::read(files, "case", profile).err().unwrap_or_default()
+    let place = |span: Span| (files.get(span.file).map_or_else(String::new, |file| file.shown.clone()), files.position(span).0);
+    match mapping::read(files, "case", profile) {
+        Err(faults) => faults,
+        Ok(table) => match compile::compile(&table, &compile::Options::default(), &place) {
+            Ok((_, warnings)) => warnings,
+            Err(faults) => faults,
+        },
+    }
 }
 
 #[test]
