@@ -95,6 +95,11 @@ impl Cutter {
         Cutter { mode: Mode::Top, lists, scanner: Scanner::default(), signature: Vec::new(), budget }
     }
 
+    /// Whether it stands within an envelope.
+    pub fn is_inside(&self) -> bool {
+        self.mode != Mode::Top
+    }
+
     /// The deepest nesting of the last piece.
     pub fn deepest(&self) -> usize {
         self.scanner.deepest

@@ -37,6 +37,9 @@
 mod backend;
 mod cut;
 mod doc;
+pub mod framing;
+#[cfg(test)]
+mod framing_tests;
 mod repair;
 #[cfg(test)]
 mod salvage_tests;
@@ -51,6 +54,7 @@ use std::ops::Range;
 use backend::{Backend, Refused, SimdTape};
 use cut::{Cutter, Fault, Step};
 pub use doc::{Doc, Kind, Node};
+pub use framing::{Frame, Framer};
 pub use repair::Repair;
 use shape::Origin;
 

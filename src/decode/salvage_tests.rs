@@ -118,7 +118,7 @@ fn uncovered(text: &[u8], spans: &[Range<usize>]) -> String {
     left.chars().filter(|c| !c.is_ascii_whitespace() && !"[]{},:\u{feff}".contains(*c)).collect()
 }
 
-fn record(number: usize) -> String {
+pub(super) fn record(number: usize) -> String {
     let flows: Vec<String> =
         (0..number % 4).map(|n| format!(r#"{{"rule":"r{n}","flowTuples":["{n},198.51.100.7,D"],"time":{n}}}"#)).collect();
     let first = match number % 3 {
@@ -133,7 +133,7 @@ fn record(number: usize) -> String {
 }
 
 /// Damage that leaves no JSON behind, of the kinds that streams really suffer.
-fn damage(text: &str, kind: usize, place: usize) -> String {
+pub(super) fn damage(text: &str, kind: usize, place: usize) -> String {
     let quotes: Vec<usize> =
         text.bytes().enumerate().filter(|(at, b)| *b == b'"' && text.as_bytes()[at - 1] != b'\\').map(|(at, _)| at).collect();
     let closers: Vec<usize> = text.bytes().enumerate().filter(|(_, b)| *b == b'}' || *b == b']').map(|(at, _)| at).collect();
