@@ -64,6 +64,17 @@ pub fn expected(record: &Value) -> BTreeMap<String, Value> {
             fields.insert(path.clone(), text.and_then(|text| convert(&path, logic, &text)).unwrap_or(Value::Null));
         }
     }
+    // The table does not read API keys at all; that their owner stands in the principal is udmill's own, in both profiles.
+    if text(record, "actor.type").as_deref() == Some("api_key") {
+        let owner = text(record, "actor.api_key.user.id").or_else(|| text(record, "actor.api_key.service_account.id"));
+        let owner = owner.map(|owner| json!(userid(&owner)));
+        let mail = text(record, "actor.api_key.user.email").map(|mail| json!(mail));
+        for (path, value) in [("principal.user.userid", owner), ("principal.user.email_addresses", mail)] {
+            fields
+                .entry(path.to_owned())
+                .and_modify(|field| *field = if field.is_null() { value.unwrap_or_default() } else { field.take() });
+        }
+    }
     fields
 }
 
