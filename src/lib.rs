@@ -2,6 +2,7 @@
 pub mod classify;
 pub mod cli;
 pub mod decode;
+pub mod engine;
 pub mod enrich;
 pub mod mapping;
 pub mod plan;

@@ -88,7 +88,11 @@ pub const CODES: &[Code] = &[
     code("M031", "a word that UDM does not have", "use a word of the enum, spelt exactly"),
     code("M032", "what a row gives does not fit its field", "end `as` in a converter that gives it; see docs/converters.md"),
     code("M033", "a field or type that only the platform fills", "write to another field"),
-    code("M034", "a list taken for a single field, or the other way", "`[]` appends to a list, `[name]` names an element of a list of messages"),
+    code(
+        "M034",
+        "a list taken for a single field, or the other way",
+        "`[]` appends to a list, `[name]` names an element of a list of messages",
+    ),
     code("M035", "a key is missing or too much", "labels and `additional` take a key in braces, nothing else does"),
     code("M036", "a converter that does not exist", "see docs/converters.md"),
     code("M037", "a converter's arguments are wrong", "see docs/converters.md"),
@@ -106,6 +110,7 @@ pub const CODES: &[Code] = &[
     code("M055", "several values for a single field", "read one element: `a[0]`"),
     code("M056", "an element read outside its list", "write to `...[each name]...`"),
     code("M057", "`{*}` without a wildcard", "read `a.*` or `a.**`, or write a key"),
+    code("M058", "two mappings claim the same records", "let one of them take these records"),
     code("M060", "a deprecated UDM field", "use the field that replaced it"),
 ];
 

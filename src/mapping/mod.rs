@@ -1,7 +1,7 @@
 //! From TOML text to a checked mapping, and from that to a plan. Reads no files: the shell hands it the texts.
 mod built_in;
-mod condition;
 pub mod compile;
+mod condition;
 pub mod convert;
 pub mod diagnostic;
 mod each;

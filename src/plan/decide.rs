@@ -97,9 +97,7 @@ impl Plan {
             Need::Not(inner) => !self.meets(state, tools, inner),
             Need::All(parts) => parts.iter().all(|part| self.meets(state, tools, part)),
             Need::Any(parts) => parts.iter().any(|part| self.meets(state, tools, part)),
-            Need::Word(rows, word) => {
-                rows.iter().any(|row| state.cells[*row as usize].value.bytes(&tools.doc.text) == &word[..])
-            }
+            Need::Word(rows, word) => rows.iter().any(|row| state.cells[*row as usize].value.bytes(&tools.doc.text) == &word[..]),
         }
     }
 }

@@ -19,10 +19,15 @@ impl Plan {
             out.extend_from_slice(&self.types_json[wanted as usize]);
             out.push(b',');
         }
-        if let Some(repair) = stamp.repair {
-            out.extend_from_slice(b"\"udmill_repair\":");
-            json::string(repair.as_bytes(), out);
-            out.push(b',');
+        if let Some(repair) = state.repair {
+            out.extend_from_slice(b"\"udmill_repair\":\"");
+            for (number, word) in repair.words().enumerate() {
+                if number > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(word.as_bytes());
+            }
+            out.extend_from_slice(b"\",");
         }
         // A record of many parts is accounted once, at its end; of a part only what did not convert is kept.
         let all = self.unmapped == Unmapped::Keep && self.part_scopes.is_empty();

@@ -27,7 +27,7 @@ mod walk;
 mod write;
 
 pub use program::RowInfo;
-pub use run::{PartEnd, PartSink};
+pub use run::{PartEnd, PartSink, Why};
 pub use state::Note;
 pub use trace::{FieldTrace, PartTrace, RuleTrace};
 

@@ -16,8 +16,6 @@ pub(crate) struct SourceRef {
     pub tail: Box<[Tail]>,
     /// Whether the tail can give several values.
     pub spread: bool,
-    /// As the mapping writes it.
-    pub text: Box<str>,
 }
 
 /// A step that the trie does not do: lists, members of unknown name, and what follows them.
@@ -213,31 +211,67 @@ pub(crate) enum Need {
 #[derive(Clone, Debug)]
 pub(crate) enum Out {
     /// `"key":{`, or jump when nothing below is filled.
-    Open { key: Box<[u8]>, filled: Filled, skip: u32 },
+    Open {
+        key: Box<[u8]>,
+        filled: Filled,
+        skip: u32,
+    },
     /// `},`
     Close,
     /// `"key":[`
-    OpenList { key: Box<[u8]>, filled: Filled, skip: u32 },
+    OpenList {
+        key: Box<[u8]>,
+        filled: Filled,
+        skip: u32,
+    },
     /// `{` of one named element.
-    OpenElement { filled: Filled, skip: u32 },
+    OpenElement {
+        filled: Filled,
+        skip: u32,
+    },
     /// `],`
     CloseList,
     /// The first of these rows that has a value.
-    Field { key: Box<[u8]>, rows: Box<[u32]>, form: Form },
+    Field {
+        key: Box<[u8]>,
+        rows: Box<[u32]>,
+        form: Form,
+    },
     /// All of them, without duplicates.
-    List { key: Box<[u8]>, rows: Box<[u32]>, form: Form },
+    List {
+        key: Box<[u8]>,
+        rows: Box<[u32]>,
+        form: Form,
+    },
     /// `{"key":..,"value":..}` for all of them.
-    Labels { key: Box<[u8]>, entries: Box<[(LabelKey, u32)]> },
+    Labels {
+        key: Box<[u8]>,
+        entries: Box<[(LabelKey, u32)]>,
+    },
     /// Members of a free object: each a ready `"key":`, or the wildcard's own key.
-    Entries { entries: Box<[(LabelKey, u32)]> },
+    Entries {
+        entries: Box<[(LabelKey, u32)]>,
+    },
     /// Runs the instructions up to `skip` once for every element of the scope.
-    Elements { scope: u32, skip: u32 },
+    Elements {
+        scope: u32,
+        skip: u32,
+    },
     /// A constant member.
-    Literal { text: Box<[u8]> },
+    Literal {
+        text: Box<[u8]>,
+    },
     /// What the engine itself writes.
-    Identity { key: Box<[u8]> },
-    EventType { key: Box<[u8]> },
-    ReceivedTime { key: Box<[u8]>, bit: u32 },
+    Identity {
+        key: Box<[u8]>,
+    },
+    EventType {
+        key: Box<[u8]>,
+    },
+    ReceivedTime {
+        key: Box<[u8]>,
+        bit: u32,
+    },
     /// Kept leaves and the engine's own notes, inside `additional`.
     Extras,
 }

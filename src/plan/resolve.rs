@@ -1,12 +1,12 @@
 //! Phase two: every row whose condition holds is converted to a cell and sets the bits of its targets.
 
+use super::Plan;
 use super::convert::{Fault, Output};
 use super::enrich::Enrich;
 use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
 use super::redact::Redactor;
 use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
 use super::value::{NO_NODE, NumberText, Slot, Tag, Value};
-use super::Plan;
 use crate::decode::{Decoder, Doc};
 
 /// What resolving borrows beside the state: the document and who may add to it.

@@ -35,12 +35,29 @@ pub enum PartEnd<'a> {
     },
     /// The part could not become an event.
     Reject {
-        /// A stable code.
-        code: &'static str,
-        /// The target or source path concerned.
-        path: &'a str,
-        /// What was found.
-        detail: String,
+        /// Why.
+        why: Why<'a>,
+    },
+}
+
+/// Why a part could not become an event.
+#[derive(Clone, Copy, Debug)]
+pub enum Why<'a> {
+    /// A split text has this many columns, and no column list of the `each` has.
+    Columns {
+        /// Name of the `each`.
+        each: &'a str,
+        /// Columns found.
+        count: usize,
+    },
+    /// No row gave an event time and the message carries none.
+    NoTime,
+    /// The event is longer than the limit.
+    TooLarge {
+        /// Its bytes.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
     },
 }
 
@@ -49,7 +66,7 @@ pub trait PartSink {
     /// Called once a part, in order. `notes` are the values left out of it.
     fn part(&mut self, end: PartEnd<'_>, notes: &[super::Note]);
     /// Called with what explain wants to know of the part that ended last; only while the state is tracing.
-    fn traced(&mut self, trace: super::PartTrace);
+    fn traced(&mut self, trace: super::PartTrace, repair: Option<String>);
     /// Called once a record, at its end: how many of its leaves no row read.
     fn unread(&mut self, leaves: u32);
 }
@@ -57,7 +74,6 @@ pub trait PartSink {
 /// What a record brings along.
 pub(crate) struct RecordContext {
     pub record: u32,
-    pub repair: Option<&'static str>,
     /// The longest event in bytes.
     pub max_event_bytes: usize,
 }
@@ -84,14 +100,8 @@ impl Plan {
         out: &mut Vec<u8>,
     ) {
         self.prepare(state);
-        let mut run = Run {
-            context,
-            sink,
-            out,
-            record_id: std::mem::take(&mut state.record_id),
-            id: std::mem::take(&mut state.part_id),
-            parts: 0,
-        };
+        let mut run =
+            Run { context, sink, out, record_id: std::mem::take(&mut state.record_id), id: std::mem::take(&mut state.part_id), parts: 0 };
         if self.received_slot != super::trie::NONE
             && let Some(millis) = state.received
         {
@@ -166,10 +176,7 @@ impl Plan {
                 run.parts += 1;
                 state.notes.clear();
                 match columns {
-                    Err(count) => run.sink.part(
-                        PartEnd::Reject { code: "columns", path: &scope.name, detail: format!("no column list has {count} columns") },
-                        &[],
-                    ),
+                    Err(count) => run.sink.part(PartEnd::Reject { why: Why::Columns { each: &scope.name, count } }, &[]),
                     Ok(()) if scope.when.is_some_and(|when| !self.holds(state, tools, when)) => {
                         run.sink.part(PartEnd::Skip { reason: "each_condition" }, &[]);
                     }
@@ -199,7 +206,8 @@ impl Plan {
         let mut from = 0;
         for (&slot, end) in columns.iter().zip(memchr::memchr_iter(split.by, text).chain([text.len()])) {
             if slot != super::trie::NONE {
-                let value = if super::value::means_nothing(&text[from..end]) { Value::ABSENT } else { Value::text(start + from, end - from) };
+                let value =
+                    if super::value::means_nothing(&text[from..end]) { Value::ABSENT } else { Value::text(start + from, end - from) };
                 self.set_slot(state, slot, Slot { value, node: element });
             }
             from = end + 1;
@@ -223,8 +231,7 @@ impl Plan {
         }
         state.has_time = state.bits.has(self.time_bit);
         if !state.has_time && state.received.is_none() {
-            let detail = "no row gave `metadata.event_timestamp` and the message carries no time".to_owned();
-            run.sink.part(PartEnd::Reject { code: "time_missing", path: "metadata.event_timestamp", detail }, &state.notes);
+            run.sink.part(PartEnd::Reject { why: Why::NoTime }, &state.notes);
             return clear_part(state);
         }
         let decision = self.decide(state, tools);
@@ -235,21 +242,23 @@ impl Plan {
             run.id.extend_from_slice(itoa::Buffer::new().format(index).as_bytes());
         }
         let start = run.out.len();
-        let stamp = Stamp { id: &run.id, decision, record: run.context.record, repair: run.context.repair };
+        let stamp = Stamp { id: &run.id, decision, record: run.context.record };
         self.write(state, tools, &stamp, run.out);
         state.decision = Some(decision);
         let end = run.out.len();
         if end - start > run.context.max_event_bytes {
             run.out.truncate(start);
-            let detail = format!("the event has {} bytes, the limit is {}", end - start, run.context.max_event_bytes);
-            run.sink.part(PartEnd::Reject { code: "event_too_large", path: "", detail }, &state.notes);
+            let why = Why::TooLarge { bytes: end - start, limit: run.context.max_event_bytes };
+            run.sink.part(PartEnd::Reject { why }, &state.notes);
         } else {
             let fallback = decision.wanted.is_some();
             let ended = PartEnd::Emit { event: start..end, id: &run.id, event_type: decision.event_type, fallback };
             run.sink.part(ended, &state.notes);
         }
-        if state.tracing {
-            run.sink.traced(self.trace(state, tools, run.context.record));
+        if state.is_traced {
+            let trace = self.trace(state, tools, run.context.record);
+            let repair = state.repair.map(|repair| repair.words().collect::<Vec<_>>().join(","));
+            run.sink.traced(trace, repair);
         }
         clear_part(state);
     }

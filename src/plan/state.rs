@@ -73,21 +73,6 @@ impl Bits {
     pub fn meets(&self, mask: &Mask) -> bool {
         mask.iter().any(|&(word, bits)| self.0[word as usize] & bits != 0)
     }
-
-    /// The members in rising order.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.0.iter().enumerate().flat_map(|(word, &bits)| {
-            let mut left = bits;
-            std::iter::from_fn(move || {
-                if left == 0 {
-                    return None;
-                }
-                let bit = left.trailing_zeros();
-                left &= left - 1;
-                Some(word as u32 * 64 + bit)
-            })
-        })
-    }
 }
 
 /// The memory of one worker for running plans.
@@ -127,13 +112,15 @@ pub(crate) struct State {
     pub suspicious: bool,
     /// The broker's timestamp, in milliseconds since the epoch.
     pub received: Option<i64>,
+    /// What had to be corrected in the record, or in JSON text opened from it.
+    pub repair: Option<crate::decode::Repair>,
     /// Whether a row filled the event time.
     pub has_time: bool,
     /// Identities of the record and of the part, kept for their memory.
     pub record_id: Vec<u8>,
     pub part_id: Vec<u8>,
     /// Explain wants to look at a part before it is cleared.
-    pub tracing: bool,
+    pub is_traced: bool,
     pub decision: Option<super::decide::Decision>,
 }
 

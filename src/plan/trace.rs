@@ -55,9 +55,7 @@ impl Plan {
             let info = &self.row_infos[*row as usize];
             let source = info.sources.get(cell.source as usize).or(info.sources.first()).cloned().unwrap_or_default();
             let text = &tools.doc.text;
-            let shown = |value: super::value::Value| {
-                String::from_utf8_lossy(value.shown(text, &mut NumberText::default())).into_owned()
-            };
+            let shown = |value: super::value::Value| String::from_utf8_lossy(value.shown(text, &mut NumberText::default())).into_owned();
             if cell.value.tag == Tag::List {
                 for item in &state.items[cell.value.bits as usize..cell.value.bits as usize + cell.value.len as usize] {
                     trace.fields.push(FieldTrace { row: *row, source: source.clone(), value: shown(item.value) });

@@ -5,7 +5,7 @@ use super::program::{SourceRef, Tail};
 use super::state::{Item, State};
 use super::trie::NONE;
 use super::value::{NO_NODE, Slot, Tag, Value};
-use crate::decode::{Decoder, Doc, Kind};
+use crate::decode::{Decoder, Doc, Kind, Repair};
 
 /// Openings of JSON text inside JSON text that any path may ask for.
 const MAX_OPENED: usize = 256;
@@ -214,6 +214,7 @@ fn open(state: &mut State, doc: &mut Doc, decoder: &mut Decoder, node: u32) -> O
                 return None;
             }
             let root = decoder.open(doc, node);
+            state.repair = Repair::join(state.repair, decoder.last_repair());
             state.opened.push((node, root.unwrap_or(NO_NODE)));
             root
         }

@@ -15,8 +15,6 @@ pub(crate) struct Stamp<'a> {
     pub decision: Decision,
     /// Root of the record, for the leaves that are kept.
     pub record: u32,
-    /// How the record had to be repaired.
-    pub repair: Option<&'static str>,
 }
 
 impl Plan {
@@ -196,14 +194,7 @@ fn holds_item(list: &[u8], item: &[u8]) -> bool {
     false
 }
 
-fn write_labels(
-    state: &mut State,
-    text: &[u8],
-    key: &[u8],
-    entries: &[(LabelKey, u32)],
-    element: Option<usize>,
-    out: &mut Vec<u8>,
-) {
+fn write_labels(state: &mut State, text: &[u8], key: &[u8], entries: &[(LabelKey, u32)], element: Option<usize>, out: &mut Vec<u8>) {
     let mark = out.len();
     out.extend_from_slice(key);
     let first = out.len();

@@ -119,9 +119,8 @@ fn contradict(a: &Condition, b: &Condition) -> bool {
     match (a, b) {
         (Condition::Not(inner), other) | (other, Condition::Not(inner)) if implies(other, inner) => true,
         (Condition::Record(p, _), Condition::Record(q, _)) if p.text != q.text || is_list(p) => false,
-        (Condition::Record(_, Test::In(words)), Condition::Record(_, test)) | (Condition::Record(_, test), Condition::Record(_, Test::In(words))) => {
-            !words.iter().any(|word| passes(word, test))
-        }
+        (Condition::Record(_, Test::In(words)), Condition::Record(_, test))
+        | (Condition::Record(_, test), Condition::Record(_, Test::In(words))) => !words.iter().any(|word| passes(word, test)),
         (Condition::Record(_, Test::Between(low, high)), Condition::Record(_, Test::Between(from, to))) => high < from || to < low,
         (Condition::Record(_, Test::Prefix(left)), Condition::Record(_, Test::Prefix(right))) => {
             left.iter().all(|a| right.iter().all(|b| !a.starts_with(b.as_str()) && !b.starts_with(a.as_str())))
@@ -156,7 +155,9 @@ pub(super) fn implies(first: &Condition, second: &Condition) -> bool {
 
 fn narrower(atom: &Condition, wanted: &Condition) -> bool {
     match (atom, wanted) {
-        (Condition::Record(p, Test::In(words)), Condition::Record(q, test)) if p.text == q.text => words.iter().all(|word| passes(word, test)),
+        (Condition::Record(p, Test::In(words)), Condition::Record(q, test)) if p.text == q.text => {
+            words.iter().all(|word| passes(word, test))
+        }
         (Condition::Record(p, _), Condition::RecordHas(q)) => p.text == q.text,
         (Condition::EventHas(p), Condition::EventHas(q)) => p.text.strip_prefix(&q.text).is_some_and(|rest| rest.starts_with('.')),
         _ => false,

@@ -16,9 +16,9 @@ mod rows;
 mod rules;
 mod source;
 mod target;
-mod value;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use super::convert::{self, NamedLookup};
 use super::diagnostic::Diagnostic;
@@ -109,12 +109,8 @@ impl<'a> Compiler<'a> {
         let values = self.values();
         let scopes = self.scopes();
         let built = self.build_rows(&checked);
-        let skips: Vec<SkipOp> = self
-            .table
-            .skips
-            .iter()
-            .map(|skip| SkipOp { when: self.condition(&skip.when), reason: skip.reason.as_str().into() })
-            .collect();
+        let skips: Vec<SkipOp> =
+            self.table.skips.iter().map(|skip| SkipOp { when: self.condition(&skip.when), reason: skip.reason.as_str().into() }).collect();
         let id = self.table.id.iter().map(|path| self.sources.read(path)).collect();
         let drops = self.table.drop.iter().map(|path| self.sources.read(path)).collect();
         let received_slot = self.sources.received_slot();
@@ -248,8 +244,12 @@ impl<'a> Compiler<'a> {
                 && !part_scopes.contains(&(outer as u32))
             {
                 self.found.push(
-                    Diagnostic::error("M051", table.each[number as usize].span, "an `[[each]]` that feeds elements stands inside another such")
-                        .help("give the whole path in one `from`: `a[*].b[*]`"),
+                    Diagnostic::error(
+                        "M051",
+                        table.each[number as usize].span,
+                        "an `[[each]]` that feeds elements stands inside another such",
+                    )
+                    .help("give the whole path in one `from`: `a[*].b[*]`"),
                 );
             }
         }

@@ -245,7 +245,9 @@ impl Writer<'_> {
     fn patch(&mut self, at: usize) {
         let here = self.out.len() as u32;
         match &mut self.out[at] {
-            Out::Open { skip, .. } | Out::OpenList { skip, .. } | Out::OpenElement { skip, .. } | Out::Elements { skip, .. } => *skip = here,
+            Out::Open { skip, .. } | Out::OpenList { skip, .. } | Out::OpenElement { skip, .. } | Out::Elements { skip, .. } => {
+                *skip = here
+            }
             _ => {}
         }
     }

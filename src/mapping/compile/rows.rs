@@ -326,7 +326,9 @@ impl<'a> Compiler<'a> {
                 None => {
                     let stuck: Vec<usize> = (0..checked.len()).filter(|&at| !done[at]).collect();
                     let message = "rows ask for each other's results, so none can run first".to_owned();
-                    self.found.push(Diagnostic::error("M040", checked[stuck[0]].row.span, message).help("take one `event_has` out of the circle"));
+                    self.found.push(
+                        Diagnostic::error("M040", checked[stuck[0]].row.span, message).help("take one `event_has` out of the circle"),
+                    );
                     order.extend(stuck);
                 }
             }

@@ -79,7 +79,9 @@ impl<'a> Compiler<'a> {
         }
         if self.requirement(checked, &rule.is, rule) == Need::Never {
             let message = format!("no row fills what event type `{}` requires", rule.is);
-            return Some(Diagnostic::error("M043", rule.span, message).help("add the rows, choose another type, or say `dormant = \"why\"`"));
+            return Some(
+                Diagnostic::error("M043", rule.span, message).help("add the rows, choose another type, or say `dormant = \"why\"`"),
+            );
         }
         if rules.iter().any(|other| other.otherwise.contains(&Otherwise::Rule(at))) {
             return None;

@@ -47,8 +47,7 @@ impl Sources {
 
     /// How a path is read; places and slots are made on the way.
     pub fn read(&mut self, path: &SourcePath) -> SourceRef {
-        let text: Box<str> = path.text.as_str().into();
-        let plain = |slot| SourceRef { slot, tail: [].into(), spread: false, text: text.clone() };
+        let plain = |slot| SourceRef { slot, tail: [].into(), spread: false };
         let mut place = match path.root {
             Root::Record => self.record_root,
             Root::Payload => {
@@ -94,7 +93,7 @@ impl Sources {
             let slot = self.new_slot();
             self.trie.node_mut(place).slot = slot;
         }
-        SourceRef { slot: self.trie.node(place).slot, tail: rest.into(), spread, text }
+        SourceRef { slot: self.trie.node(place).slot, tail: rest.into(), spread }
     }
 
     /// An element that is split into columns has those members and no others.

@@ -16,7 +16,9 @@ fn shipped_mappings_compile_under_every_profile() {
                     continue;
                 }
             };
-            let place = |span: crate::mapping::table::Span| (files.get(span.file).map_or_else(String::new, |file| file.name.clone()), files.position(span).0);
+            let place = |span: crate::mapping::table::Span| {
+                (files.get(span.file).map_or_else(String::new, |file| file.name.clone()), files.position(span).0)
+            };
             match compile::compile(&table, &compile::Options::default(), &place) {
                 Ok(_) => compiled += 1,
                 Err(faults) => told.push_str(&format!("{name} {profile:?}\n{}", render(&faults, &files, false))),

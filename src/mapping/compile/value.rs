@@ -164,9 +164,9 @@ impl Compiler<'_> {
             }
             (FieldKind::Enum(_), _) => None,
             (FieldKind::Str | FieldKind::Bytes, _) => match (field.constraint, gives) {
-                (Some(Constraint::Ip), Some(Gives::Ip)) | (Some(Constraint::Mac), Some(Gives::Mac)) | (Some(Constraint::Url), Some(Gives::Url)) => {
-                    Some(Fit::Any)
-                }
+                (Some(Constraint::Ip), Some(Gives::Ip))
+                | (Some(Constraint::Mac), Some(Gives::Mac))
+                | (Some(Constraint::Url), Some(Gives::Url)) => Some(Fit::Any),
                 (Some(Constraint::Ip | Constraint::Mac | Constraint::Url), _) => None,
                 (Some(constraint), _) => Some(Fit::Text(constraint)),
                 (None, _) => Some(Fit::Any),
@@ -221,7 +221,9 @@ impl Compiler<'_> {
             }
             (FieldKind::Message(_), Constant::Text(empty)) if empty == "{}" => return Some(false),
             (FieldKind::Str, Constant::Text(word)) => match target.field.constraint {
-                Some(constraint) if !crate::udm::is_constraint_met(constraint, word) => Some(fault(format!("`{text}` cannot hold `{word}`"))),
+                Some(constraint) if !crate::udm::is_constraint_met(constraint, word) => {
+                    Some(fault(format!("`{text}` cannot hold `{word}`")))
+                }
                 _ => None,
             },
             (FieldKind::Bool, Constant::Bool(_)) | (FieldKind::Float | FieldKind::Double, Constant::Float(_) | Constant::Int(_)) => None,
@@ -249,7 +251,9 @@ fn joined(first: Kind, second: Kind) -> Kind {
             words.dedup();
             Kind::Words(words)
         }
-        (Kind::Gives(Gives::Int | Gives::UInt | Gives::Port), Kind::Gives(Gives::Int | Gives::UInt | Gives::Port)) => Kind::Gives(Gives::Int),
+        (Kind::Gives(Gives::Int | Gives::UInt | Gives::Port), Kind::Gives(Gives::Int | Gives::UInt | Gives::Port)) => {
+            Kind::Gives(Gives::Int)
+        }
         _ => Kind::Any,
     }
 }
