@@ -4,6 +4,7 @@ mod architecture;
 mod diagnostics;
 mod documented_reference;
 mod layers;
+mod openai;
 mod reference_rows;
 mod rust_paths;
 mod typed_reference;

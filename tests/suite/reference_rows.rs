@@ -13,7 +13,7 @@ fn folder() -> PathBuf {
 const LISTS: [&str; 2] = ["rows.csv", "rows-azure.csv"];
 
 /// The fates by (file, line): state, reason, golden case. The line is the one an editor shows; the header is line 1.
-fn stated() -> BTreeMap<(String, u64), [String; 3]> {
+pub fn stated() -> BTreeMap<(String, u64), [String; 3]> {
     let mut rows = BTreeMap::new();
     for list in LISTS {
         let mut reader = csv::Reader::from_path(folder().join("reference").join(list)).expect("a list of fates is readable");
