@@ -220,3 +220,25 @@ pub fn count(broker: &Broker, topic: &str) -> Result<i64, String> {
     }
     Ok(sum)
 }
+
+/// The committed offset of every partition of a topic that has one.
+pub fn committed(broker: &Broker, group: &str, topic: &str) -> Result<std::collections::BTreeMap<i32, i64>, String> {
+    let probe: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", &broker.plain).set("group.id", group).create().map_err(|error| error.to_string())?;
+    let metadata = probe.fetch_metadata(Some(topic), Duration::from_secs(30)).map_err(|error| error.to_string())?;
+    let mut list = rdkafka::TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(|one| one.partitions()) {
+        list.add_partition(topic, partition.id());
+    }
+    let list = probe.committed_offsets(list, Duration::from_secs(30)).map_err(|error| error.to_string())?;
+    let known = list.elements().into_iter().filter_map(|one| match one.offset() {
+        rdkafka::Offset::Offset(offset) => Some((one.partition(), offset)),
+        _ => None,
+    });
+    Ok(known.collect())
+}
+
+/// `Err` with both sides unless they are equal.
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: expected {expected:?}, found {found:?}")) }
+}

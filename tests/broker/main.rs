@@ -1,13 +1,23 @@
 //! Tests against a real Apache Kafka: `eval "$(tests/broker/kafka.sh start)"`, then `cargo test --test broker`.
 //!
 //! Without the variables that script prints every test is listed as ignored and one line says so; with
-//! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead.
+//! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead. The process under test is this binary started again,
+//! see `child.rs`.
 mod broker;
+mod child;
+mod delivery;
+mod group;
 mod harness;
+mod letters;
+mod process;
+mod security;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(code) = child::run_as_child() {
+        return code;
+    }
     let arguments = libtest_mimic::Arguments::from_args();
     let here = harness::Broker::from_environment().is_some();
     if !here {
@@ -16,7 +26,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let cases: Vec<(&str, harness::Case)> = [broker::CASES].concat();
+    let cases: Vec<(&str, harness::Case)> = [broker::CASES, delivery::CASES, group::CASES, letters::CASES, security::CASES].concat();
     let trials = cases
         .into_iter()
         .map(|(name, case)| libtest_mimic::Trial::test(name, move || case().map_err(Into::into)).with_ignored_flag(!here))

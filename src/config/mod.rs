@@ -1,0 +1,42 @@
+//! The settings of `udmill run`: one TOML file, secrets from the environment or from files.
+//!
+//! [`Settings::read`] takes the file's text and answers the settings or all faults at once, each with line and column. This room never
+//! connects to anything: `check` runs it without a network.
+//!
+//! ```
+//! use udmill::config::Settings;
+//!
+//! let settings = Settings::read(
+//!     "udmill.toml",
+//!     r#"
+//!     [source.kafka]
+//!     bootstrap_servers = "127.0.0.1:9092"
+//!     topics = ["azure-logs"]
+//!
+//!     [[output]]
+//!     name = "siem"
+//!     topic = "udm"
+//!
+//!     [dead_letter]
+//!     topic = "udm-dead-letters"
+//!     "#,
+//! );
+//! assert_eq!(settings.expect("no faults").run.workers(), udmill::config::Run::default().workers());
+//!
+//! let faults = Settings::read("udmill.toml", "[run]\nwokers = 2\n[admin]\nlisten = 7").expect_err("faults");
+//! assert!(faults.iter().any(|fault| fault.line == Some(2)) && faults.iter().any(|fault| fault.line == Some(4)));
+//! ```
+mod connection;
+mod faults;
+pub mod header;
+mod secret;
+mod settings;
+mod token;
+
+pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
+pub use faults::Fault;
+pub use secret::{Secret, SecretRef};
+pub use settings::{
+    Admin, DeadLetter, DeadLetterContent, Delivery, Files, KafkaSink, KafkaSource, Log, Output, Run, Settings, Sink, Source, Start, Wrap,
+};
+pub use token::{TokenCache, TokenFault};

@@ -1,0 +1,190 @@
+//! The sink's acknowledgements: they settle messages, or come to [`super::repair`].
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use prometheus::{Histogram, IntCounter};
+
+use super::stop::{Phase, Stop};
+use super::ticket::Ticket;
+use crate::sink::kafka::{Acks, OutMessage, Refused};
+use crate::telemetry::{Component, Health, Metrics};
+
+/// What is owed for one message handed to the sink.
+#[derive(Debug)]
+pub struct Owed {
+    /// The message it came of.
+    pub ticket: Arc<Ticket>,
+    /// What was sent.
+    pub what: What,
+    /// Attempts that failed so far.
+    pub failures: u32,
+    /// Sent in a request of its own.
+    pub alone: bool,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// An event of a record, for an output.
+    Event {
+        /// Index of the output.
+        output: u16,
+        /// Index of the record within its message.
+        record: u32,
+    },
+    /// A dead letter, or a piece of one.
+    Letter {
+        /// Where it was rejected.
+        stage: &'static str,
+        /// Why.
+        code: &'static str,
+    },
+}
+
+/// Something the sink gave back.
+#[derive(Debug)]
+pub struct Failure {
+    /// What is still owed.
+    pub owed: Box<Owed>,
+    /// Why, and the message itself.
+    pub refused: Refused,
+}
+
+/// Told by the producer's thread.
+pub struct Delivery {
+    failures: Sender<Failure>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    stop: Arc<Stop>,
+    settle_latency: Histogram,
+    delivered: Vec<IntCounter>,
+    identity: String,
+}
+
+impl Delivery {
+    /// `outputs` are the outputs' names in order; `identity` is who the sink logs in as, for messages.
+    pub fn new(
+        failures: Sender<Failure>,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+        stop: &Arc<Stop>,
+        outputs: &[String],
+        identity: String,
+    ) -> Delivery {
+        Delivery {
+            failures,
+            metrics: Arc::clone(metrics),
+            health: Arc::clone(health),
+            stop: Arc::clone(stop),
+            settle_latency: metrics.latency_of("settle"),
+            delivered: outputs.iter().map(|output| metrics.delivered.with_label_values(&[output])).collect(),
+            identity,
+        }
+    }
+
+    /// The faults that stand.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Settles one share of a message and measures when it was the last.
+    pub fn acknowledge(&self, ticket: &Ticket) {
+        if ticket.acknowledge() {
+            self.settle_latency.observe(ticket.begun.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Hands something to the repair thread. It only ends after all workers, so the channel is open.
+    pub fn fail(&self, owed: Box<Owed>, refused: Refused) {
+        self.metrics.kafka_errors.with_label_values(&["sink", refused.code.as_str()]).inc();
+        if self.failures.send(Failure { owed, refused }).is_err() && self.stop.phase() < Phase::GivenUp {
+            self.stop.fatal("the thread that handles undelivered messages ended".to_owned());
+        }
+    }
+}
+
+impl Acks for Delivery {
+    type Owed = Owed;
+
+    fn delivered(&self, owed: Box<Owed>, result: Result<(), Refused>) {
+        match result {
+            Ok(()) => {
+                match owed.what {
+                    What::Event { output, .. } => {
+                        if let Some(counter) = self.delivered.get(usize::from(output)) {
+                            counter.inc();
+                        }
+                    }
+                    What::Letter { stage, code } => self.metrics.dead_letters.with_label_values(&[stage, code]).inc(),
+                }
+                self.acknowledge(&owed.ticket);
+            }
+            Err(refused) => self.fail(owed, refused),
+        }
+    }
+
+    fn reachable(&self) {
+        if self.health.clear(Component::Sink) {
+            tracing::info!("sink: a broker is connected");
+        }
+    }
+
+    fn trouble(&self, code: &str, refused: bool, reason: &str) {
+        self.metrics.kafka_errors.with_label_values(&["sink", code]).inc();
+        report(&self.health, Component::Sink, "sink.kafka", &self.identity, code, refused, reason);
+    }
+}
+
+/// Notes and logs a transport's trouble: a refusal once with what to look at, anything else once a change.
+pub fn report(health: &Health, component: Component, section: &str, identity: &str, code: &str, refused: bool, reason: &str) {
+    if refused {
+        let text = format!("the broker did not let us in ({identity}): {}; check `{section}.security`", stable(reason));
+        if health.fail(component, &text) {
+            tracing::error!(component = component.name(), code, "{text}");
+        }
+    } else {
+        // While a refusal stands, the disconnects that follow from it say nothing new.
+        let text = format!("{}; trying again", stable(reason));
+        if !health.report().contains(&format!("{}: the broker did not let us in", component.name())) && health.fail(component, &text) {
+            tracing::warn!(component = component.name(), code, "{text}");
+        }
+    }
+}
+
+/// librdkafka's reason without what changes from attempt to attempt, so that the same trouble is the same text: `(after 3ms in state ...)`.
+fn stable(reason: &str) -> &str {
+    reason.split(" (after ").next().unwrap_or(reason).trim()
+}
+
+/// Headers as the sink wants them.
+pub fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a [u8])> {
+    headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
+}
+
+/// The owned form of a message that was not taken.
+pub fn owned(message: &OutMessage<'_>) -> crate::sink::kafka::OwnedMessage {
+    crate::sink::kafka::OwnedMessage {
+        topic: message.topic.to_owned(),
+        key: message.key.to_vec(),
+        value: message.value.to_vec(),
+        headers: message.headers.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_stands_and_is_told_once() {
+        let health = Health::default();
+        let say =
+            |refused, reason| report(&health, Component::Source, "source.kafka", "PLAIN, user `u`", "Authentication", refused, reason);
+        say(true, "b:1: SASL authentication error: no (after 31ms in state AUTH_REQ)");
+        say(false, "b:1: Disconnected (after 2ms in state UP)");
+        assert_eq!(
+            health.report(),
+            "source: the broker did not let us in (PLAIN, user `u`): b:1: SASL authentication error: no; check `source.kafka.security`\n"
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! What the polling thread calls: positions, budget and the hand-over to the workers.
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::Sender;
+use prometheus::{IntCounter, IntGauge};
+
+use super::budget::Budget;
+use super::delivery::report;
+use super::stop::{Phase, Stop};
+use super::ticket::{Origin, Partition, Taken, Ticket};
+use crate::source::kafka::{Keeper, Position, SourceMessage};
+use crate::source::redrive::{Assembled, Assembly, LetterHead};
+use crate::telemetry::{Component, Health, Metrics};
+
+/// The `source` label of metrics.
+pub const SOURCE: &str = "kafka";
+
+/// Settings of the intake.
+#[derive(Debug, Clone)]
+pub struct IntakeSettings {
+    /// Bytes in flight before the source pauses.
+    pub in_flight_max_bytes: u64,
+    /// How long a revoke waits.
+    pub revoke_timeout: Duration,
+    /// Messages are dead letters.
+    pub redrive: bool,
+    /// Who the source logs in as, for messages.
+    pub identity: String,
+}
+
+/// Takes messages in.
+pub struct Intake {
+    settings: IntakeSettings,
+    assigned: Mutex<HashMap<(Arc<str>, i32), Assigned>>,
+    generation: AtomicU64,
+    workers: Mutex<Vec<Sender<Arc<Ticket>>>>,
+    affinity: RandomState,
+    budget: Arc<Budget>,
+    assembly: Mutex<Assembly<Ticket>>,
+    stop: Arc<Stop>,
+    assembly_cleared: AtomicBool,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+    started: Instant,
+    messages: IntCounter,
+    last_message: IntGauge,
+}
+
+struct Assigned {
+    partition: Arc<Partition>,
+    stored: Option<i64>,
+}
+
+impl Intake {
+    /// `workers` are the queues of the workers; a partition stays with one of them.
+    pub fn new(
+        settings: IntakeSettings,
+        workers: Vec<Sender<Arc<Ticket>>>,
+        stop: &Arc<Stop>,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+    ) -> Intake {
+        Intake {
+            budget: Arc::new(Budget::new(settings.in_flight_max_bytes)),
+            settings,
+            assigned: Mutex::default(),
+            generation: AtomicU64::new(0),
+            workers: Mutex::new(workers),
+            affinity: RandomState::new(),
+            assembly: Mutex::default(),
+            stop: Arc::clone(stop),
+            assembly_cleared: AtomicBool::new(false),
+            messages: metrics.messages.with_label_values(&[SOURCE]),
+            last_message: metrics.last_message.with_label_values(&[SOURCE]),
+            metrics: Arc::clone(metrics),
+            health: Arc::clone(health),
+            started: Instant::now(),
+        }
+    }
+
+    /// Messages that are neither settled nor given up, over all partitions.
+    pub fn in_flight(&self) -> usize {
+        self.with(|assigned| assigned.values().map(|one| one.partition.in_flight()).sum())
+    }
+
+    /// Closes the workers' queues: they finish what is in them and end.
+    pub fn close(&self) {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Brings the gauges up to date.
+    pub fn observe(&self) {
+        let oldest = self
+            .with(|assigned| assigned.values().filter_map(|one| one.partition.watermark(|watermark| watermark.oldest_begun_ms())).min());
+        let age = oldest.map_or(0.0, |begun_ms| (self.now_ms().saturating_sub(begun_ms)) as f64 / 1000.0);
+        self.metrics.unsettled_age.with_label_values(&[SOURCE]).set(age);
+        self.metrics.in_flight.with_label_values(&[SOURCE]).set(self.budget.used_bytes() as i64);
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<(Arc<str>, i32), Assigned>) -> T) -> T {
+        work(&mut self.assigned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Gives up the letters that wait for pieces: they are read again.
+    fn clear_assembly(&self) {
+        drop(self.assembly.lock().unwrap_or_else(PoisonError::into_inner).clear());
+    }
+
+    /// Puts a dead letter together. `None`: it waits, or cannot be used.
+    fn assemble(&self, message: &SourceMessage<'_>, mut ticket: Ticket) -> Option<Ticket> {
+        let head = LetterHead::read(&message.headers);
+        if !head.is_raw {
+            // Only its hash or a blackened copy is here: reading it would make another record. It stays in the topic for people.
+            tracing::warn!(topic = message.topic, offset = message.offset, "dead letter without its raw bytes is passed over");
+            ticket.settle();
+            return None;
+        }
+        ticket.taken.received_ms = head.received_ms.or(ticket.taken.received_ms);
+        ticket.taken.origin =
+            head.origin.clone().map(|(topic, partition, offset)| Origin { topic, partition, offset, output: head.output.clone() });
+        if head.piece.is_none() {
+            return Some(ticket);
+        }
+        let (assembled, given_up) = self.assembly.lock().unwrap_or_else(PoisonError::into_inner).add(&head, message.body, ticket);
+        for old in given_up {
+            tracing::warn!(topic = message.topic, offset = old.taken.offset, "piece of a dead letter that was begun anew or never ended");
+            old.settle();
+        }
+        match assembled {
+            Assembled::Waits => None,
+            Assembled::Orphan(piece) => {
+                tracing::warn!(topic = message.topic, offset = message.offset, "piece of a dead letter whose beginning is not here");
+                piece.settle();
+                None
+            }
+            Assembled::Whole(body, earlier, mut last) => {
+                last.hold(earlier.into_iter().map(Arc::new).collect(), body);
+                Some(last)
+            }
+        }
+    }
+}
+
+impl Keeper for Intake {
+    fn message(&self, message: &SourceMessage<'_>) {
+        let key = (Arc::<str>::from(message.topic), message.partition);
+        let Some(partition) = self.with(|assigned| assigned.get(&key).map(|one| Arc::clone(&one.partition))) else {
+            // Not ours any more; whoever has it reads it.
+            tracing::warn!(topic = message.topic, partition = message.partition, "message of a partition that is not assigned");
+            return;
+        };
+        self.messages.inc();
+        self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
+        let taken = Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin: None };
+        let Some(ticket) = Ticket::begin(&partition, &self.budget, taken, Instant::now(), self.now_ms()) else {
+            tracing::debug!(topic = message.topic, offset = message.offset, "message handed over twice");
+            return;
+        };
+        let ticket = if self.settings.redrive { self.assemble(message, ticket) } else { Some(ticket) };
+        let Some(ticket) = ticket else { return };
+        // A partition's messages go to one worker, so they stay in order.
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = self.affinity.hash_one(&key) % workers.len().max(1) as u64;
+        let sent = workers.get(index as usize).is_some_and(|worker| worker.send(Arc::new(ticket)).is_ok());
+        if !sent && self.stop.phase() < Phase::GivenUp {
+            self.stop.fatal(format!("worker {index} ended"));
+        }
+    }
+
+    fn assigned(&self, partitions: &[(String, i32)]) {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.with(|assigned| {
+            for (topic, number) in partitions {
+                let topic: Arc<str> = Arc::from(topic.as_str());
+                let partition = Arc::new(Partition::new(Arc::clone(&topic), *number, generation));
+                assigned.insert((topic, *number), Assigned { partition, stored: None });
+            }
+            tracing::info!(new = partitions.len(), all = assigned.len(), generation, "partitions assigned");
+        });
+        self.metrics.rebalances.with_label_values(&["assigned"]).inc();
+        self.health.clear(Component::Assignment);
+    }
+
+    fn revoked(&self, partitions: &[(String, i32)], lost: bool) -> Vec<Position> {
+        self.metrics.rebalances.with_label_values(&[if lost { "lost" } else { "revoked" }]).inc();
+        let gone: Vec<Arc<Partition>> = self.with(|assigned| {
+            let keys = partitions.iter().map(|(topic, number)| (Arc::<str>::from(topic.as_str()), *number));
+            keys.filter_map(|key| assigned.remove(&key)).map(|one| one.partition).collect()
+        });
+        for partition in &gone {
+            partition.revoke();
+            let name = partition.number.to_string();
+            // The gauge of a partition that another reads would stand still.
+            let _ = self.metrics.lag.remove_label_values(&[SOURCE, &format!("{}/{name}", partition.topic)]);
+        }
+        self.clear_assembly();
+        let deadline = Instant::now() + self.settings.revoke_timeout;
+        while !lost
+            && gone.iter().any(|partition| partition.in_flight() > 0)
+            && Instant::now() < deadline
+            && self.stop.phase() < Phase::GivenUp
+        {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        let unsettled: usize = gone.iter().map(|partition| partition.in_flight()).sum();
+        tracing::info!(partitions = gone.len(), lost, unsettled, "partitions revoked");
+        let position = |partition: &Arc<Partition>| {
+            let offset = partition.watermark(|watermark| watermark.position())?;
+            Some(Position { topic: Arc::clone(&partition.topic), partition: partition.number, offset })
+        };
+        gone.iter().filter_map(position).collect()
+    }
+
+    fn positions(&self) -> Vec<Position> {
+        self.observe();
+        self.with(|assigned| {
+            let moved = assigned.values_mut().filter_map(|one| {
+                let offset = one.partition.watermark(|watermark| watermark.position());
+                (offset > one.stored).then(|| one.stored = offset)?;
+                Some(Position { topic: Arc::clone(&one.partition.topic), partition: one.partition.number, offset: offset? })
+            });
+            moved.collect()
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        self.budget.is_full()
+    }
+
+    fn has_room(&self) -> bool {
+        self.budget.has_room()
+    }
+
+    fn paused(&self, paused: bool) {
+        self.metrics.paused.with_label_values(&[SOURCE]).set(i64::from(paused));
+        tracing::debug!(paused, in_flight_bytes = self.budget.used_bytes(), "backpressure");
+    }
+
+    fn is_draining(&self) -> bool {
+        self.stop.phase() > Phase::Running
+    }
+
+    fn is_drained(&self) -> bool {
+        if !self.assembly_cleared.swap(true, Ordering::AcqRel) {
+            self.clear_assembly();
+        }
+        self.stop.phase() == Phase::GivenUp || self.in_flight() == 0
+    }
+
+    fn lag(&self, topic: &str, partition: i32, messages: i64) {
+        self.metrics.lag.with_label_values(&[SOURCE, &format!("{topic}/{partition}")]).set(messages);
+    }
+
+    fn reachable(&self) {
+        if self.health.clear(Component::Source) {
+            tracing::info!("source: a broker is connected");
+        }
+    }
+
+    fn trouble(&self, code: &str, refused: bool, reason: &str) {
+        self.metrics.kafka_errors.with_label_values(&["source", code]).inc();
+        report(&self.health, Component::Source, "source.kafka", &self.settings.identity, code, refused, reason);
+    }
+
+    fn committed(&self, result: Result<(), String>) {
+        match result {
+            Ok(()) => self.metrics.commits.with_label_values(&["ok"]).inc(),
+            Err(error) => {
+                self.metrics.commits.with_label_values(&["failed"]).inc();
+                tracing::warn!(%error, "offsets were not committed: after a restart more is read again");
+            }
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! Threads, queues and settlement: what stands between a source, the core and a sink.
+//!
+//! One thread polls the source and hands messages to the workers by partition; each worker runs a [`Mill`] and gives what comes out to
+//! the sink; the sink's thread settles; one more thread deals with what the sink gave back. Nothing here looks into a message. How the
+//! threads hang together is told in [`run`].
+mod budget;
+#[cfg(feature = "kafka")]
+mod delivery;
+#[cfg(feature = "kafka")]
+mod intake;
+mod mill;
+#[cfg(feature = "kafka")]
+mod repair;
+#[cfg(feature = "kafka")]
+mod run;
+#[cfg(feature = "kafka")]
+mod stop;
+mod ticket;
+mod watermark;
+#[cfg(feature = "kafka")]
+mod worker;
+
+pub use budget::Budget;
+pub use mill::{EventWriter, MessageIn, Mill, MilledEvent, MilledMessage, MilledReject, Mills};
+#[cfg(feature = "kafka")]
+pub use run::{Ended, RunError, run};
+pub use ticket::{Origin, Partition, Taken, Ticket};
+pub use watermark::Watermark;

@@ -1,0 +1,347 @@
+//! The stream processor: threads are made here, and stopped here in the order that loses nothing.
+//!
+//! Start: workers and the repair thread, then the source. Stop: the source takes no more but keeps polling (so it stays in its group)
+//! until all is settled or the deadline passes, commits and leaves; then the queues close, workers end, the sink flushes, and the repair
+//! thread ends last, because until then the sink may still give something back.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::delivery::Delivery;
+use super::intake::{Intake, IntakeSettings};
+use super::mill::Mills;
+use super::repair::repair;
+use super::stop::{Phase, Stop};
+use super::worker::{Shared, work};
+use crate::config::{Delivery as Promise, Settings, TokenCache};
+use crate::sink::kafka::KafkaSink;
+use crate::source::kafka::{KafkaSource, Keeper};
+use crate::telemetry::{Component, Health, Metrics, serve};
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything that was taken is acknowledged and committed.
+    Drained,
+    /// The deadline passed; so many messages are read again at the next start.
+    CutShort {
+        /// Messages taken and not settled.
+        unsettled: usize,
+    },
+}
+
+/// Why the process did not run, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The settings do not work on this machine: exit 2.
+    #[error("{0}")]
+    Settings(String),
+    /// Going on would have lost something: exit 1. What was not acknowledged is read again.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Time beyond the drain's deadline after which a hanging client is left behind.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the producer may take to tidy up when nothing is outstanding.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a token's source is looked at.
+const TOKEN_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Runs until SIGTERM or SIGINT, or until going on would lose something. A second signal gives up what is in flight. SIGHUP reloads
+/// mappings and databases.
+///
+/// # Errors
+///
+/// [`RunError`].
+pub fn run(settings: &Settings, mills: Arc<dyn Mills>) -> Result<Ended, RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("admin")
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Settings(format!("the admin thread was not started: {error}")))?;
+    let ended = runtime.block_on(supervise(settings, mills));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn supervise(settings: &Settings, mills: Arc<dyn Mills>) -> Result<Ended, RunError> {
+    let metrics = Arc::new(Metrics::new());
+    let health = Arc::new(Health::starting());
+    let stop = Arc::new(Stop::default());
+    // Signals are caught before anything runs, so that none finds the process without a handler.
+    let mut signals = Signals::new()?;
+    let (end_admin, admin_ends) = tokio::sync::oneshot::channel::<()>();
+    let admin = serve(settings.admin.listen, Arc::clone(&metrics), Arc::clone(&health), async {
+        // An error means that the sender is gone, which is an end too.
+        let _ = admin_ends.await;
+    });
+    let (bound, admin_task) = admin.await.map_err(|error| RunError::Settings(error.to_string()))?;
+    tracing::info!(address = %bound, "admin port");
+
+    let mut pipeline = Pipeline::start(settings, Arc::clone(&mills), &metrics, &health, &stop)?;
+    let drain_timeout = Duration::from_millis(settings.run.drain_timeout_ms);
+    let mut deadline: Option<Instant> = None;
+    let ended = loop {
+        if let Some(ended) = pipeline.ended() {
+            break ended;
+        }
+        let now = Instant::now();
+        if deadline.is_some_and(|deadline| now >= deadline) {
+            stop.give_up();
+        }
+        if deadline.is_some_and(|deadline| now >= deadline + LEAVE_TIMEOUT) {
+            break pipeline.left_behind();
+        }
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop if stop.phase() == Phase::Running => {
+                    tracing::info!(in_flight = pipeline.intake.in_flight(), "draining");
+                    stop.drain();
+                }
+                Signal::Stop => stop.give_up(),
+                Signal::Reload => reload(&mills, &metrics),
+            },
+            () = stop.changed() => {}
+            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+        }
+        if stop.phase() > Phase::Running && deadline.is_none() {
+            health.fail(Component::Running, stop.reason().as_deref().unwrap_or("draining"));
+            deadline = Some(Instant::now() + drain_timeout);
+        }
+    };
+    // The receiver is gone only when the admin task already ended.
+    let _ = end_admin.send(());
+    // A scraper that holds its connection open must not hold the process.
+    let _ = tokio::time::timeout(Duration::from_millis(500), admin_task).await;
+    match (stop.reason(), ended) {
+        (Some(reason), _) => Err(RunError::Fatal(reason)),
+        (None, Err(error)) => Err(error),
+        (None, Ok(ended)) => Ok(ended),
+    }
+}
+
+fn reload(mills: &Arc<dyn Mills>, metrics: &Arc<Metrics>) {
+    let (mills, metrics) = (Arc::clone(mills), Arc::clone(metrics));
+    // Compiling tables and reading databases takes seconds; signals are heard meanwhile.
+    tokio::task::spawn_blocking(move || match mills.reload() {
+        Ok(()) => {
+            metrics.reloads.with_label_values(&["ok"]).inc();
+            tracing::info!("mappings and databases reloaded");
+        }
+        Err(faults) => {
+            metrics.reloads.with_label_values(&["refused"]).inc();
+            tracing::error!(faults = faults.join("; "), "reload refused, the old mappings and databases stay");
+        }
+    });
+}
+
+/// Everything that runs between the brokers.
+struct Pipeline {
+    intake: Arc<Intake>,
+    conductor: Option<JoinHandle<Ended>>,
+}
+
+impl Pipeline {
+    fn start(
+        settings: &Settings,
+        mills: Arc<dyn Mills>,
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+        stop: &Arc<Stop>,
+    ) -> Result<Pipeline, RunError> {
+        let (Some(source), Some(dead_letter)) = (&settings.source.kafka, &settings.dead_letter) else {
+            return Err(RunError::Settings("the settings name no source or no dead letters; `udmill check` says more".to_owned()));
+        };
+        if settings.run.delivery == Promise::ExactlyOnce {
+            return Err(RunError::Settings(
+                "`run.delivery = \"exactly_once\"` is not offered by this version; use `at_least_once`: repeats carry the same metadata.product_log_id".to_owned(),
+            ));
+        }
+        let sink_connection = settings.sink_connection();
+        let tokens =
+            |connection: &crate::config::Connection| connection.tokens().map(|cache| cache.map(Arc::new)).map_err(RunError::Settings);
+        let (source_tokens, sink_tokens) = (tokens(&source.connection())?, tokens(&sink_connection)?);
+
+        let (failed, failures) = crossbeam_channel::unbounded();
+        let names: Vec<String> = settings.output.iter().map(|output| output.name.clone()).collect();
+        let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, sink_connection.identity()));
+        let sink = KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone())
+            .map_err(|error| RunError::Settings(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            outputs: settings.output.clone(),
+            dead_letter: dead_letter.clone(),
+            mills,
+            sink,
+            delivery,
+            stop: Arc::clone(stop),
+            metrics: Arc::clone(metrics),
+        });
+        let mut queues = Vec::new();
+        let mut threads = Vec::new();
+        for index in 0..settings.run.workers() {
+            // Unbounded in number: the budget of bytes bounds it.
+            let (sender, queue) = crossbeam_channel::unbounded();
+            queues.push(sender);
+            let shared = Arc::clone(&shared);
+            threads.push(spawn(format!("worker-{index}"), stop, move || work(index, &queue, &shared))?);
+        }
+        let repaired = Arc::new(AtomicBool::new(false));
+        let repairing = {
+            let shared = Arc::clone(&shared);
+            let repaired = Arc::clone(&repaired);
+            spawn("repair".to_owned(), stop, move || repair(&failures, &repaired, &shared))?
+        };
+        let intake_settings = IntakeSettings {
+            in_flight_max_bytes: settings.run.in_flight_max_bytes,
+            revoke_timeout: Duration::from_millis(settings.run.revoke_timeout_ms),
+            redrive: source.redrive,
+            identity: source.connection().identity(),
+        };
+        let intake = Arc::new(Intake::new(intake_settings, queues, stop, metrics, health));
+        let keeper: Arc<dyn Keeper> = Arc::clone(&intake) as Arc<dyn Keeper>;
+        let source = KafkaSource::new(source, keeper, source_tokens.clone()).map_err(|error| RunError::Settings(error.to_string()))?;
+        renew_tokens([source_tokens, sink_tokens].into_iter().flatten().collect(), stop)?;
+        let crew = Crew { shared, workers: threads, repairing, repaired };
+        let (taking, stopping) = (Arc::clone(&intake), Arc::clone(stop));
+        let conductor = std::thread::Builder::new()
+            .name("source".to_owned())
+            .spawn(move || conduct(source, &taking, crew, &stopping))
+            .map_err(|error| RunError::Settings(format!("thread `source`: {error}")))?;
+        Ok(Pipeline { intake, conductor: Some(conductor) })
+    }
+
+    /// How it ended, when it did.
+    fn ended(&mut self) -> Option<Result<Ended, RunError>> {
+        let conductor = self.conductor.take_if(|conductor| conductor.is_finished())?;
+        Some(conductor.join().map_err(|_| RunError::Fatal("thread `source` panicked".to_owned())))
+    }
+
+    /// A client hangs: its threads are left to the end of the process.
+    fn left_behind(&self) -> Result<Ended, RunError> {
+        tracing::error!("the Kafka clients did not end in time and are left behind");
+        Ok(Ended::CutShort { unsettled: self.intake.in_flight().max(1) })
+    }
+}
+
+/// The threads that end after the source.
+struct Crew {
+    shared: Arc<Shared>,
+    workers: Vec<JoinHandle<()>>,
+    repairing: JoinHandle<()>,
+    repaired: Arc<AtomicBool>,
+}
+
+/// Runs the source on this thread, then takes everything down.
+fn conduct(source: KafkaSource, intake: &Intake, crew: Crew, stop: &Stop) -> Ended {
+    if let Err(error) = source.run() {
+        stop.fatal(error.to_string());
+    }
+    let unsettled = intake.in_flight();
+    if unsettled > 0 {
+        // What is still on its way may not be acknowledged after the positions were committed and the partitions given away.
+        stop.give_up();
+    }
+    // Leaves the group. It polls until the group has answered, hence the watch of the caller.
+    drop(source);
+    intake.close();
+    for worker in crew.workers {
+        // A worker's panic was caught and told in its own thread.
+        let _ = worker.join();
+    }
+    if unsettled > 0 {
+        crew.shared.sink.purge();
+    } else if let Err(error) = crew.shared.sink.flush(FLUSH_TIMEOUT) {
+        tracing::warn!(%error, "the sink did not end cleanly; everything taken was acknowledged before");
+    }
+    crew.repaired.store(true, Ordering::Release);
+    // As with the workers.
+    let _ = crew.repairing.join();
+    if unsettled == 0 { Ended::Drained } else { Ended::CutShort { unsettled } }
+}
+
+fn spawn(name: String, stop: &Arc<Stop>, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, RunError> {
+    let (stop, thread) = (Arc::clone(stop), name.clone());
+    std::thread::Builder::new()
+        .name(name.clone())
+        .spawn(move || {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+                stop.fatal(format!("thread `{thread}` panicked"));
+            }
+        })
+        .map_err(|error| RunError::Settings(format!("thread `{name}`: {error}")))
+}
+
+fn renew_tokens(caches: Vec<Arc<TokenCache>>, stop: &Arc<Stop>) -> Result<(), RunError> {
+    if caches.is_empty() {
+        return Ok(());
+    }
+    let watched = Arc::clone(stop);
+    // It waits most of its life and holds nothing, so the end of the process may take it.
+    spawn("tokens".to_owned(), stop, move || {
+        let mut last = Instant::now();
+        while watched.phase() < Phase::GivenUp {
+            std::thread::park_timeout(Duration::from_millis(500));
+            if last.elapsed() >= TOKEN_INTERVAL {
+                last = Instant::now();
+                for cache in &caches {
+                    if let Err(fault) = cache.refresh() {
+                        tracing::warn!(%fault, "token not renewed");
+                    }
+                }
+            }
+        }
+    })
+    .map(drop)
+}
+
+enum Signal {
+    Stop,
+    Reload,
+}
+
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Result<Signals, RunError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let caught = |kind| signal(kind).map_err(|error| RunError::Settings(format!("signals: {error}")));
+        Ok(Signals {
+            terminate: caught(SignalKind::terminate())?,
+            interrupt: caught(SignalKind::interrupt())?,
+            hangup: caught(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Result<Signals, RunError> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) -> Signal {
+        // An error means that there is nothing to wait for; the process then ends like after a signal.
+        let _ = tokio::signal::ctrl_c().await;
+        Signal::Stop
+    }
+}

@@ -1,0 +1,244 @@
+//! One worker: messages of its partitions through the mill, what comes out to the sink.
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use prometheus::Histogram;
+
+use super::delivery::{Delivery, Owed, What, borrowed, owned};
+use super::intake::SOURCE;
+use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
+use super::stop::{Phase, Stop};
+use super::ticket::Ticket;
+use crate::config::{DeadLetter, Output, Wrap, header};
+use crate::sink::dead_letter::{Letter, pieces, value};
+use crate::sink::kafka::{KafkaSink, OutMessage, Refused, SendFault};
+use crate::telemetry::{Metrics, Tally};
+
+/// What workers and the repair thread share.
+pub struct Shared {
+    /// The outputs in order.
+    pub outputs: Vec<Output>,
+    /// Where rejects go.
+    pub dead_letter: DeadLetter,
+    /// The core.
+    pub mills: Arc<dyn Mills>,
+    /// The producers.
+    pub sink: KafkaSink<Delivery>,
+    /// Their acknowledgements.
+    pub delivery: Arc<Delivery>,
+    /// How far a stop has come.
+    pub stop: Arc<Stop>,
+    /// Where counts go.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The pieces of one dead letter, ready to send.
+pub struct Sealed {
+    what: What,
+    key: String,
+    pieces: Vec<Piece>,
+    value: Vec<u8>,
+}
+
+/// One message of a dead letter.
+struct Piece {
+    headers: Vec<(&'static str, String)>,
+    /// Which part of the value it carries.
+    range: std::ops::Range<usize>,
+}
+
+impl Sealed {
+    /// How many acknowledgements it will take.
+    pub fn pieces(&self) -> u32 {
+        self.pieces.len() as u32
+    }
+}
+
+/// How often a full producer is asked again.
+const ROOM_WAIT: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Makes the dead letter of a record. `None` when it is part of a whole body that was already sent for another record.
+    pub fn seal(&self, ticket: &Ticket, reject: &MilledReject, output: Option<u16>) -> Option<Sealed> {
+        let body = &ticket.taken.body;
+        let cut = reject.bytes.clone().and_then(|range| body.get(range)).map(<[u8]>::to_vec);
+        let cut = cut.or_else(|| reject.record.and_then(|record| self.mills.cut(body, record)));
+        let record = cut.as_ref().and(reject.record);
+        let bytes = match cut {
+            Some(bytes) => bytes,
+            None => ticket.claim_whole_body().then(|| body.clone())?,
+        };
+        let here = (&*ticket.partition.topic, ticket.partition.number, ticket.taken.offset);
+        let origin = ticket.taken.origin.as_ref().map_or(here, |origin| (&*origin.topic, origin.partition, origin.offset));
+        let earlier = ticket.taken.origin.as_ref().and_then(|origin| origin.output.as_deref());
+        let letter = Letter {
+            origin,
+            received_ms: ticket.taken.received_ms,
+            record,
+            stage: reject.stage,
+            code: reject.code,
+            path: &reject.path,
+            detail: &reject.detail,
+            output: output.and_then(|output| self.outputs.get(usize::from(output))).map(|output| &*output.name).or(earlier),
+        };
+        let content = self.dead_letter.content;
+        let value = value(content, bytes, |bytes| self.mills.redact(bytes));
+        let ranges = pieces(value.len(), self.dead_letter.piece_max_bytes);
+        let count = ranges.len();
+        let pieces =
+            ranges.enumerate().map(|(index, range)| Piece { headers: letter.headers(content, (index + 1, count)), range }).collect();
+        Some(Sealed { what: What::Letter { stage: reject.stage, code: reject.code }, key: letter.key(), pieces, value })
+    }
+
+    /// Sends all pieces of a dead letter. They are already counted in the ticket.
+    pub fn send_letter(&self, ticket: &Arc<Ticket>, sealed: &Sealed) {
+        for Piece { headers, range } in &sealed.pieces {
+            let message = OutMessage {
+                topic: &self.dead_letter.topic,
+                key: sealed.key.as_bytes(),
+                value: &sealed.value[range.clone()],
+                headers: &borrowed(headers),
+            };
+            self.send(&message, Box::new(Owed { ticket: Arc::clone(ticket), what: sealed.what, failures: 0, alone: false }));
+        }
+    }
+
+    /// Sends a message, waiting for room as long as it takes. What the producer refuses goes the way of what the broker refuses.
+    pub fn send(&self, message: &OutMessage<'_>, mut owed: Box<Owed>) {
+        loop {
+            let sent = if owed.alone { self.sink.send_alone(message, owed) } else { self.sink.send(message, owed) };
+            match sent {
+                Ok(()) => return,
+                Err((SendFault::Full, back)) => {
+                    if self.stop.phase() == Phase::GivenUp {
+                        return;
+                    }
+                    owed = back;
+                    self.sink.wait_for_room(ROOM_WAIT);
+                }
+                Err((SendFault::Refused { fate, too_large, code }, mut back)) => {
+                    // Refused before it was in a request: it is its own size that is too large.
+                    back.alone |= too_large;
+                    return self.delivery.fail(back, Refused { fate, too_large, code, message: owned(message) });
+                }
+            }
+        }
+    }
+}
+
+/// Runs until its queue is closed and empty. `index` is its number, from 0.
+pub fn work(index: usize, queue: &Receiver<Arc<Ticket>>, shared: &Shared) {
+    let mut worker = Worker {
+        index,
+        shared,
+        mill: shared.mills.mill(index),
+        out: MilledMessage::default(),
+        wrapped: Vec::new(),
+        process_latency: shared.metrics.latency_of("process"),
+        uncounted: 0,
+    };
+    for ticket in queue {
+        if ticket.partition.is_revoked() || shared.stop.phase() == Phase::GivenUp {
+            // Given up: it stays unsettled, and whoever has the partition next reads it.
+            continue;
+        }
+        worker.message(&ticket);
+        if worker.uncounted >= COUNT_EVERY || queue.is_empty() {
+            worker.count();
+        }
+    }
+    worker.count();
+}
+
+/// Counts go to the registry at least this often, in messages.
+const COUNT_EVERY: u32 = 256;
+
+struct Worker<'a> {
+    index: usize,
+    shared: &'a Shared,
+    mill: Box<dyn Mill>,
+    out: MilledMessage,
+    wrapped: Vec<u8>,
+    process_latency: Histogram,
+    uncounted: u32,
+}
+
+impl Worker<'_> {
+    fn count(&mut self) {
+        self.shared.metrics.add(SOURCE, &self.out.tally);
+        self.out.tally.clear();
+        self.uncounted = 0;
+    }
+
+    fn message(&mut self, ticket: &Arc<Ticket>) {
+        self.uncounted += 1;
+        self.out.clear();
+        let timer = self.process_latency.start_timer();
+        let topic = ticket.taken.origin.as_ref().map_or(&*ticket.partition.topic, |origin| &*origin.topic);
+        let message = MessageIn { topic, bytes: &ticket.taken.body, received_ms: ticket.taken.received_ms };
+        // The buffers are cleared after a panic, so nothing half done is seen.
+        if catch_unwind(AssertUnwindSafe(|| self.mill.process(message, &mut self.out))).is_err() {
+            self.panicked(ticket);
+        }
+        timer.observe_duration();
+        let only = ticket.taken.origin.as_ref().and_then(|origin| origin.output.as_deref());
+        let wanted =
+            |output: u16| self.shared.outputs.get(usize::from(output)).filter(|output| only.is_none_or(|only| only == output.name));
+        let letters: Vec<Sealed> = self.out.rejects().iter().filter_map(|reject| self.shared.seal(ticket, reject, None)).collect();
+        let events = self.out.events().iter().filter(|event| wanted(event.output).is_some()).count() as u32;
+        if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) {
+            return;
+        }
+        let (partition, offset) = (ticket.partition.number.to_string(), ticket.taken.offset.to_string());
+        for event in self.out.events() {
+            let Some(output) = wanted(event.output) else { continue };
+            let mut headers: Vec<(&str, &[u8])> = Vec::with_capacity(6);
+            headers.push((header::LOG_TYPE, self.out.log_type(event)));
+            headers.push((header::MAPPING, self.out.mapping(event)));
+            if let Some(profile) = &output.profile {
+                headers.push((header::PROFILE, profile.as_bytes()));
+            }
+            headers.push((header::TOPIC, ticket.partition.topic.as_bytes()));
+            headers.push((header::PARTITION, partition.as_bytes()));
+            headers.push((header::OFFSET, offset.as_bytes()));
+            let value = match output.wrap {
+                Wrap::None => self.out.value(event),
+                Wrap::EventsImport => {
+                    self.wrapped.clear();
+                    self.wrapped.extend_from_slice(b"{\"inlineSource\":{\"events\":[{\"udm\":");
+                    self.wrapped.extend_from_slice(self.out.value(event));
+                    self.wrapped.extend_from_slice(b"}]}}");
+                    &self.wrapped
+                }
+            };
+            let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers: &headers };
+            let what = What::Event { output: event.output, record: event.record };
+            self.shared.send(&message, Box::new(Owed { ticket: Arc::clone(ticket), what, failures: 0, alone: false }));
+        }
+        for letter in &letters {
+            self.shared.send_letter(ticket, letter);
+        }
+    }
+
+    /// Makes the whole message one dead letter and goes on with a new mill: the old one's caches may be half written.
+    fn panicked(&mut self, ticket: &Ticket) {
+        tracing::error!(
+            topic = %ticket.partition.topic, partition = ticket.partition.number, offset = ticket.taken.offset,
+            "the engine panicked on a message; it goes to the dead letters as `panic`"
+        );
+        self.out.clear();
+        self.out.tally = Tally::default();
+        self.out.tally.parts(&Arc::from(""), crate::telemetry::Outcome::Rejected, "panic", 1);
+        self.mill = self.shared.mills.mill(self.index);
+        self.out.reject(MilledReject {
+            record: None,
+            stage: "engine",
+            code: "panic",
+            path: String::new(),
+            detail: "the engine panicked; please report it with this record".to_owned(),
+            bytes: None,
+        });
+    }
+}

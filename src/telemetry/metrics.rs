@@ -1,0 +1,193 @@
+//! Every metric of the process, by name. Units are in the names; labels come from closed sets.
+use prometheus::core::Collector;
+use prometheus::{Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use super::tally::Tally;
+
+/// Bounds of the latency histograms, in seconds: from a small message in memory to a broker that was away for minutes.
+const LATENCY_BOUNDS_SECONDS: &[f64] = &[0.00005, 0.0002, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
+
+/// The registry and a handle on each metric in it.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Messages taken from a source.
+    pub messages: IntCounterVec,
+    /// Records found in them.
+    pub records: IntCounterVec,
+    /// Parts by outcome; `code` is the reject code or skip reason.
+    pub parts: IntCounterVec,
+    /// Events by event type; `fallback` says that the wished type's requirements were not met.
+    pub events: IntCounterVec,
+    /// Events by `security_result.action`.
+    pub actions: IntCounterVec,
+    /// Fields left out of events.
+    pub notes: IntCounterVec,
+    /// Bytes by mapping.
+    pub bytes: IntCounterVec,
+    /// Messages on the broker that are not settled.
+    pub lag: IntGaugeVec,
+    /// When the last message was taken.
+    pub last_message: IntGaugeVec,
+    /// Age of the oldest unsettled message.
+    pub unsettled_age: prometheus::GaugeVec,
+    /// Bytes taken and not settled.
+    pub in_flight: IntGaugeVec,
+    /// 1 while backpressure holds the source.
+    pub paused: IntGaugeVec,
+    /// `process`: one message through the engine; `settle`: from taking it until all is acknowledged.
+    pub latency: HistogramVec,
+    /// Look-ups in the enrichers' caches.
+    pub cache_lookups: IntCounterVec,
+    /// What librdkafka reports, by its error code.
+    pub kafka_errors: IntCounterVec,
+    /// Dead letters the broker has acknowledged.
+    pub dead_letters: IntCounterVec,
+    /// Events the broker has acknowledged, by output.
+    pub delivered: IntCounterVec,
+    /// Rebalances seen: `assigned`, `revoked`, `lost`.
+    pub rebalances: IntCounterVec,
+    /// Offset commits.
+    pub commits: IntCounterVec,
+    /// Reloads of mappings and databases.
+    pub reloads: IntCounterVec,
+    /// 1 when `/health/ready` answers 200.
+    pub ready: IntGauge,
+}
+
+impl Metrics {
+    /// Declares every metric.
+    ///
+    /// # Panics
+    ///
+    /// Never: names and labels are constants, and a test declares them.
+    pub fn new() -> Metrics {
+        let registry = Registry::new();
+        let metrics = Metrics {
+            messages: counter(&registry, "udmill_messages_total", "Messages taken from a source.", &["source"]),
+            records: counter(&registry, "udmill_records_total", "Records found in messages.", &["source"]),
+            parts: counter(&registry, "udmill_parts_total", "Parts by outcome.", &["mapping", "outcome", "code"]),
+            events: counter(&registry, "udmill_events_total", "Events by event type.", &["mapping", "event_type", "fallback"]),
+            actions: counter(&registry, "udmill_actions_total", "Events by security_result.action.", &["mapping", "action"]),
+            notes: counter(&registry, "udmill_notes_total", "Fields left out of events.", &["mapping", "code"]),
+            bytes: counter(&registry, "udmill_bytes_total", "Bytes in and out.", &["mapping", "direction"]),
+            lag: gauge(&registry, "udmill_lag_messages", "Messages on the broker that are not settled.", &["source", "partition"]),
+            last_message: gauge(&registry, "udmill_last_message_timestamp_seconds", "Unix time of the last message taken.", &["source"]),
+            unsettled_age: {
+                let opts = Opts::new("udmill_unsettled_age_seconds", "Age of the oldest unsettled message.");
+                register(
+                    &registry,
+                    prometheus::GaugeVec::new(opts, &["source"]).expect("name and labels are constants that a test declares"),
+                )
+            },
+            in_flight: gauge(&registry, "udmill_in_flight_bytes", "Bytes taken and not settled.", &["source"]),
+            paused: gauge(&registry, "udmill_paused", "1 while backpressure holds the source.", &["source"]),
+            latency: {
+                let opts = HistogramOpts::new("udmill_latency_seconds", "Time a message takes, by stage.");
+                let opts = opts.buckets(LATENCY_BOUNDS_SECONDS.to_vec());
+                register(&registry, HistogramVec::new(opts, &["stage"]).expect("name and labels are constants that a test declares"))
+            },
+            cache_lookups: counter(&registry, "udmill_cache_lookups_total", "Look-ups in enrichment caches.", &["cache", "result"]),
+            kafka_errors: counter(&registry, "udmill_kafka_errors_total", "Errors librdkafka reported.", &["role", "code"]),
+            dead_letters: counter(&registry, "udmill_dead_letters_total", "Dead letters acknowledged.", &["stage", "code"]),
+            delivered: counter(&registry, "udmill_delivered_total", "Events acknowledged, by output.", &["output"]),
+            rebalances: counter(&registry, "udmill_rebalances_total", "Rebalances of the consumer group.", &["kind"]),
+            commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
+            reloads: counter(&registry, "udmill_reloads_total", "Reloads of mappings and databases.", &["result"]),
+            ready: {
+                let gauge = IntGauge::new("udmill_ready", "1 when /health/ready answers 200.");
+                register(&registry, gauge.expect("name and labels are constants that a test declares"))
+            },
+            registry,
+        };
+        let build = gauge(&metrics.registry, "udmill_build_info", "Always 1; the version is a label.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics
+    }
+
+    /// Adds a worker's counts.
+    pub fn add(&self, source: &str, tally: &Tally) {
+        self.records.with_label_values(&[source]).inc_by(tally.records);
+        for ((mapping, outcome, code), count) in &tally.parts {
+            self.parts.with_label_values(&[&**mapping, outcome.name(), code]).inc_by(*count);
+        }
+        for ((mapping, event_type, fallback), count) in &tally.events {
+            self.events.with_label_values(&[&**mapping, &**event_type, if *fallback { "yes" } else { "no" }]).inc_by(*count);
+        }
+        for ((mapping, action), count) in &tally.actions {
+            self.actions.with_label_values(&[&**mapping, *action]).inc_by(*count);
+        }
+        for ((mapping, code), count) in &tally.notes {
+            self.notes.with_label_values(&[&**mapping, *code]).inc_by(*count);
+        }
+        for (mapping, (bytes_in, bytes_out)) in &tally.bytes {
+            self.bytes.with_label_values(&[&**mapping, "in"]).inc_by(*bytes_in);
+            self.bytes.with_label_values(&[&**mapping, "out"]).inc_by(*bytes_out);
+        }
+        for (cache, (hits, misses)) in &tally.caches {
+            self.cache_lookups.with_label_values(&[*cache, "hit"]).inc_by(*hits);
+            self.cache_lookups.with_label_values(&[*cache, "miss"]).inc_by(*misses);
+        }
+    }
+
+    /// The histogram of one stage, so that the look-up is not paid a message.
+    pub fn latency_of(&self, stage: &str) -> Histogram {
+        self.latency.with_label_values(&[stage])
+    }
+
+    /// Everything in the text format of Prometheus.
+    pub fn text(&self) -> String {
+        let mut bytes = Vec::new();
+        match TextEncoder::new().encode(&self.registry.gather(), &mut bytes) {
+            Ok(()) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => format!("# metrics could not be written: {error}\n"),
+        }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> C {
+    registry.register(Box::new(metric.clone())).expect("every name is declared once; a test declares them all");
+    metric
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels).expect("name and labels are constants that a test declares"))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels).expect("name and labels are constants that a test declares"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tally::Outcome;
+    use super::*;
+
+    #[test]
+    fn a_tally_shows_in_the_page() {
+        let metrics = Metrics::new();
+        let mut tally = Tally { records: 3, ..Tally::default() };
+        let mapping: std::sync::Arc<str> = "openai/audit".into();
+        tally.parts(&mapping, Outcome::Emitted, "", 2);
+        tally.parts(&mapping, Outcome::Rejected, "time_missing", 1);
+        tally.events.insert((mapping.clone(), "USER_LOGIN".into(), false), 2);
+        tally.caches.insert("user_agent", (5, 1));
+        metrics.add("kafka", &tally);
+        metrics.add("kafka", &tally);
+        let page = metrics.text();
+        for line in [
+            "udmill_records_total{source=\"kafka\"} 6",
+            "udmill_parts_total{code=\"time_missing\",mapping=\"openai/audit\",outcome=\"rejected\"} 2",
+            "udmill_events_total{event_type=\"USER_LOGIN\",fallback=\"no\",mapping=\"openai/audit\"} 4",
+            "udmill_cache_lookups_total{cache=\"user_agent\",result=\"hit\"} 10",
+        ] {
+            assert!(page.lines().any(|found| found == line), "expected `{line}` in:\n{page}");
+        }
+    }
+}

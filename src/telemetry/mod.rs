@@ -1,0 +1,15 @@
+//! How the process is watched: metric names and their registry, health, the admin port, the log.
+//!
+//! Everything that can be seen from outside is declared here and nowhere else. It never looks into a record: labels come from closed
+//! sets, counts come in batches.
+mod admin;
+mod health;
+mod log;
+mod metrics;
+mod tally;
+
+pub use admin::{AdminError, serve};
+pub use health::{Component, Health};
+pub use log::{LogFormat, init_log};
+pub use metrics::Metrics;
+pub use tally::{Outcome, Tally};
