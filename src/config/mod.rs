@@ -37,6 +37,7 @@ pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
 pub use faults::Fault;
 pub use secret::{Secret, SecretRef};
 pub use settings::{
-    Admin, DeadLetter, DeadLetterContent, Delivery, Files, KafkaSink, KafkaSource, Log, Output, Run, Settings, Sink, Source, Start, Wrap,
+    Admin, DeadLetter, DeadLetterContent, Delivery, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink, Source,
+    Start, Wrap,
 };
 pub use token::{TokenCache, TokenFault};

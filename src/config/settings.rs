@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use super::connection::{Connection, ConnectionKind, Security};
 use super::faults::{self, Fault};
-use crate::telemetry::LogFormat;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -90,6 +89,17 @@ impl Default for Log {
     fn default() -> Log {
         Log { format: LogFormat::Text, filter: "info".to_owned() }
     }
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Aligned text.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// `[admin]`

@@ -2,12 +2,11 @@
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
-use prometheus::{Histogram, IntCounter};
 
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
 use crate::sink::kafka::{Acks, OutMessage, Refused};
-use crate::telemetry::{Component, Health, Metrics};
+use crate::telemetry::{Component, Health, Histogram, IntCounter, Metrics};
 
 /// What is owed for one message handed to the sink.
 #[derive(Debug)]

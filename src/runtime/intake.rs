@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Sender;
-use prometheus::{IntCounter, IntGauge};
 
 use super::budget::Budget;
 use super::delivery::report;
@@ -14,7 +13,7 @@ use super::stop::{Phase, Stop};
 use super::ticket::{Origin, Partition, Taken, Ticket};
 use crate::source::kafka::{Keeper, Position, SourceMessage};
 use crate::source::redrive::{Assembled, Assembly, LetterHead};
-use crate::telemetry::{Component, Health, Metrics};
+use crate::telemetry::{Component, Health, IntCounter, IntGauge, Metrics};
 
 /// The `source` label of metrics.
 pub const SOURCE: &str = "kafka";

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use prometheus::Histogram;
 
 use super::delivery::{Delivery, Owed, What, borrowed, owned};
 use super::intake::SOURCE;
@@ -14,7 +13,7 @@ use super::ticket::Ticket;
 use crate::config::{DeadLetter, Output, Wrap, header};
 use crate::sink::dead_letter::{Letter, pieces, value};
 use crate::sink::kafka::{KafkaSink, OutMessage, Refused, SendFault};
-use crate::telemetry::{Metrics, Tally};
+use crate::telemetry::{Histogram, Metrics, Tally};
 
 /// What workers and the repair thread share.
 pub struct Shared {

@@ -10,6 +10,7 @@ mod tally;
 
 pub use admin::{AdminError, serve};
 pub use health::{Component, Health};
-pub use log::{LogFormat, init_log};
+pub use log::init_log;
 pub use metrics::Metrics;
+pub use prometheus::{Histogram, IntCounter, IntGauge};
 pub use tally::{Outcome, Tally};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use udmill::config::Settings;
 use udmill::runtime::{Ended, MessageIn, Mill, MilledMessage, MilledReject, Mills, RunError, run};
-use udmill::telemetry::{LogFormat, Outcome, init_log};
+use udmill::telemetry::{Outcome, init_log};
 
 /// Set to the path of a settings file in a child.
 pub const VARIABLE: &str = "UDMILL_TEST_CHILD";
@@ -21,7 +21,7 @@ pub fn run_as_child() -> Option<ExitCode> {
             return Some(ExitCode::from(2));
         }
     };
-    init_log(LogFormat::Text, &settings.log.filter).expect("the parent wrote a filter");
+    init_log(false, &settings.log.filter).expect("the parent wrote a filter");
     let mills = Orders { outputs: settings.output.len() as u16 };
     Some(match run(&settings, Arc::new(mills)) {
         Ok(Ended::Drained) => ExitCode::SUCCESS,
