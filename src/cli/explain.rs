@@ -3,10 +3,132 @@
 //! The engine fills a [`PartTrace`] for each part; this file only tells it, as text or as JSON.
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::paint::{BAD, FAINT, GOOD, STRONG, WARN};
+use super::pipeline::Stopped;
+use super::{Exit, Failure, input, mill, replay};
+use crate::engine::{Engine, Message, Outcome, Outcomes, Worker};
+
+/// Arguments of `udmill explain`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    head -n 1 audit.ndjson | udmill explain -\n  \
+    udmill explain --profile typed audit.ndjson | less -R\n  \
+    udmill explain --format json audit.ndjson | jq -r '.unread[]' | sort | uniq -c\n\n\
+    Secrets and prompt texts are blacked out as in the events. Exit codes: 0; 1 reading failed; 2 a mapping is at fault.")]
+pub struct Args {
+    /// Files, folders, or `-` for standard input
+    #[arg(required = true, value_name = "INPUT")]
+    inputs: Vec<PathBuf>,
+    #[command(flatten)]
+    mappings: mill::MappingArgs,
+    /// Text for people, or one JSON object a part
+    #[arg(long, value_name = "FORM", default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// Faults of arguments and mappings (exit 2), inputs that cannot be read (exit 1).
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let found = input::find(&args.inputs)?;
+    let prepared = mill::prepare(&args.mappings)?;
+    let mut worker = prepared.worker();
+    worker.trace(true);
+    let mut outcomes = Outcomes::default();
+    let mut part_number = 0;
+    let mut written: io::Result<()> = Ok(());
+    let mut out = anstream::stdout().lock();
+    for input in &found.inputs {
+        let reader = input::open(input, std::sync::Arc::default()).map_err(|fault| Failure::io(input.name(), &fault))?;
+        let read = replay::read_messages(reader, |bytes, _| {
+            for part in explain(&prepared.engine, &mut worker, bytes, &mut outcomes, &mut part_number) {
+                let text = if args.format == "json" { format!("{}\n", part.json()) } else { format!("{}\n", part.text()) };
+                if let Err(fault) = out.write_all(text.as_bytes()) {
+                    written = Err(fault);
+                    return Err(Stopped);
+                }
+            }
+            Ok(())
+        });
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err(Stopped)) => break,
+            Err(fault) => return Err(Failure::io(input.name(), &fault)),
+        }
+    }
+    match written.and_then(|()| out.flush()) {
+        // A reader that has seen enough (`| head`) is no fault worth a line.
+        Err(fault) if fault.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Done),
+        Err(fault) => Err(Failure::io("standard output", &fault)),
+        Ok(()) => Ok(Exit::Done),
+    }
+}
+
+/// Processes one message and tells each of its parts. The worker must be tracing.
+fn explain(engine: &Engine, worker: &mut Worker, bytes: &[u8], outcomes: &mut Outcomes, number: &mut u64) -> Vec<PartTrace> {
+    engine.process(worker, Message::new(bytes), outcomes);
+    let mut told = Vec::with_capacity(outcomes.parts.len());
+    for (index, part) in outcomes.parts.iter().enumerate() {
+        let mut trace = PartTrace { part: *number, ..PartTrace::default() };
+        *number += 1;
+        trace.outcome = match &part.outcome {
+            Outcome::Emit { .. } => OutcomeTrace::Emitted,
+            Outcome::Skip { reason } => OutcomeTrace::Skipped { reason: outcomes.text(reason).to_owned() },
+            Outcome::Reject(reject) => OutcomeTrace::Rejected {
+                stage: reject.stage.name().to_owned(),
+                code: reject.code.to_owned(),
+                path: reject.path.clone(),
+                detail: reject.detail.clone(),
+            },
+        };
+        if let Some(plan) = engine.plan(part) {
+            trace.mapping = plan.name.clone();
+            trace.profile = (plan.profile != "default").then(|| plan.profile.clone());
+            let place = |row: u32| plan.row_infos.get(row as usize).map_or_else(String::new, |info| format!("{}:{}", info.file, info.line));
+            for note in &outcomes.notes[part.notes.clone()] {
+                let info = plan.row_infos.get(note.row as usize);
+                trace.notes.push(NoteTrace {
+                    target: info.map_or_else(String::new, |info| info.targets.join(", ")),
+                    code: note.code.to_owned(),
+                    detail: info.map_or_else(String::new, |info| format!("from {} by {}", info.sources.join(" or "), place(note.row))),
+                });
+            }
+            if let Some(found) = outcomes.traces.iter().find(|found| found.part == index) {
+                trace.matched_by = found.matched_by.clone();
+                trace.repair = found.repair.clone();
+                trace.unread = found.plan.unread.clone();
+                trace.rule = found.plan.rule.as_ref().map(|rule| {
+                    let stands = rule.rule.and_then(|index| plan.rule_places.get(index as usize));
+                    RuleTrace {
+                        is: rule.event_type.clone(),
+                        index: rule.rule.unwrap_or_default() as usize,
+                        place: stands.map_or_else(String::new, |(file, line)| format!("{file}:{line}")),
+                        fallback_from: rule.wanted.iter().cloned().collect(),
+                    }
+                });
+                for field in &found.plan.fields {
+                    let targets = plan.row_infos.get(field.row as usize).map_or(&[][..], |info| &info.targets);
+                    trace.fields.extend(targets.iter().map(|target| FieldTrace {
+                        target: target.clone(),
+                        value: Value::String(field.value.clone()),
+                        place: place(field.row),
+                        // A constant stands in quotes where a path would.
+                        source_path: (!field.source.starts_with('"')).then(|| field.source.clone()),
+                    }));
+                }
+            }
+        }
+        told.push(trace);
+    }
+    told
+}
 
 /// Everything that happened to one part.
 #[derive(Clone, Debug, Default)]

@@ -9,8 +9,10 @@ pub mod dead_letter;
 pub mod explain;
 pub mod input;
 pub mod mapping_files;
+pub mod mill;
 pub mod paint;
 pub mod pipeline;
+pub mod replay;
 pub mod summary;
 pub mod test_cases;
 
@@ -66,6 +68,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Mill archived logs: files, folders or standard input to UDM NDJSON
+    Replay(replay::Args),
+    /// Tell what became of each record and which row wrote each field
+    Explain(explain::Args),
+    /// Run the cases kept beside the mappings
+    Test(test_cases::Args),
     /// Find every fault of the mappings at once
     Check(check::Args),
     /// Write a completion script for a shell
@@ -75,6 +83,9 @@ enum Command {
 /// Runs the command line and gives the exit code.
 pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Replay(args) => replay::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Test(args) => test_cases::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -32,7 +32,7 @@ pub struct Tally {
     pub notes: Counts,
     /// Events by event type.
     pub event_types: Counts,
-    /// Events whose wished event type was not met, by the wished type.
+    /// Events that lack what their wished event type requires and became another, by mapping.
     pub fallbacks: Counts,
     /// Parts by mapping, `openai/audit@documented`.
     pub mappings: Counts,
@@ -135,7 +135,7 @@ impl Summary {
                 let _ = writeln!(text, "{STRONG}{name}{STRONG:#}{}", list(" ", counts));
             }
         }
-        for (name, counts) in [("wished, not met", &tally.fallbacks), ("fields left out", &tally.notes)] {
+        for (name, counts) in [("event type not met", &tally.fallbacks), ("fields left out", &tally.notes)] {
             if !counts.is_empty() {
                 let _ = writeln!(text, "{WARN}{name}{WARN:#}{}", list(" ", counts));
             }

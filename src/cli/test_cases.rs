@@ -17,7 +17,84 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Failure;
+use super::paint::{BAD, GOOD, STRONG};
+use super::{Exit, Failure, mill};
+use crate::engine::{Message, Outcome, Outcomes, Worker};
+
+/// Arguments of `udmill test`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    udmill test\n  \
+    udmill test my-mappings\n\n\
+    A case is a pair of files in a folder beside a mapping: acme/vpn.cases/NAME.in.json, a message body as received, and\n\
+    NAME.expect.json, for example [{\"part\": 0, \"outcome\": \"emitted\", \"facts\": {\"principal.ip[0]\": \"192.0.2.1\"}, \"absent\": [\"target\"]}].\n\
+    Exit codes: 0 all agree; 1 reading failed; 2 a mapping is at fault or a case disagrees.")]
+pub struct Args {
+    /// A folder of mappings, with cases beside them
+    #[arg(value_name = "DIR", default_value = "mappings")]
+    folder: PathBuf,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// A folder without cases, files that cannot be read, mappings with faults.
+pub fn run(args: &Args) -> Result<Exit, Failure> {
+    let cases = find(&args.folder)?;
+    if cases.is_empty() {
+        let folder = args.folder.display();
+        return Err(Failure::config(format!("{folder}: no case found; one lies at {folder}/VENDOR/LOG.cases/NAME.in.json")));
+    }
+    let mut profiles: BTreeMap<String, (mill::Prepared, Worker)> = BTreeMap::new();
+    let mut outcomes = Outcomes::default();
+    let mut differ = 0_usize;
+    for case in &cases {
+        let mut faults = Vec::new();
+        for expected in &case.expected {
+            let profile = expected.profile.clone().unwrap_or_else(|| mill::DEFAULT_PROFILE.to_owned());
+            if !profiles.contains_key(&profile) {
+                let own = mill::MappingArgs {
+                    profile: Some(profile.clone()),
+                    mappings: Some(args.folder.clone()),
+                    ..mill::MappingArgs::default()
+                };
+                let prepared = mill::prepare(&own)?;
+                let worker = prepared.worker();
+                profiles.insert(profile.clone(), (prepared, worker));
+            }
+            let (prepared, worker) = profiles.get_mut(&profile).expect("it was put in above");
+            prepared.engine.process(worker, Message::new(&case.body), &mut outcomes);
+            let parts: Vec<PartResult> = outcomes.parts.iter().map(|part| PartResult::of(&part.outcome, &outcomes)).collect();
+            faults.extend(compare(expected, &parts).into_iter().map(|fault| format!("{profile}: {fault}")));
+        }
+        if !faults.is_empty() {
+            differ += 1;
+            anstream::println!("{BAD}differs{BAD:#}  {STRONG}{}{STRONG:#}", case.path.display());
+            for fault in faults {
+                anstream::println!("  {fault}");
+            }
+        }
+    }
+    if differ > 0 {
+        return Err(Failure::config(format!("{differ} of {} cases differ", cases.len())));
+    }
+    anstream::println!("{GOOD}{} cases agree{GOOD:#}", cases.len());
+    Ok(Exit::Done)
+}
+
+impl PartResult {
+    fn of(outcome: &Outcome, outcomes: &Outcomes) -> PartResult {
+        match outcome {
+            Outcome::Emit { event, .. } => {
+                let event = serde_json::from_slice(&outcomes.events[event.clone()]).ok();
+                PartResult { outcome: "emitted", code: String::new(), event }
+            }
+            Outcome::Reject(reject) => PartResult { outcome: "rejected", code: reject.code.to_owned(), event: None },
+            Outcome::Skip { reason } => PartResult { outcome: "skipped", code: outcomes.text(reason).to_owned(), event: None },
+        }
+    }
+}
 
 /// What became of one part of a case's body.
 #[derive(Clone, Debug, Default)]
@@ -131,7 +208,7 @@ pub fn compare(expected: &Expected, parts: &[PartResult]) -> Vec<String> {
     let event = part.event.as_ref().unwrap_or(&Value::Null);
     for (path, value) in &expected.facts {
         match lookup(event, path) {
-            Ok(Some(found)) if found == value => {}
+            Ok(Some(found)) if agree(found, value) => {}
             Ok(Some(found)) => fault(format!("`{path}` is {found}, expected {value}")),
             Ok(None) => fault(format!("`{path}` is not there, expected {value}")),
             Err(what) => fault(what),
@@ -145,6 +222,16 @@ pub fn compare(expected: &Expected, parts: &[PartResult]) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Whether a value is what the fact says. Numbers are compared by what they are worth, and a fact may state one as text: which of both stands
+/// in the event is the schema's affair.
+fn agree(found: &Value, fact: &Value) -> bool {
+    match (found, fact) {
+        (Value::Number(found), Value::Number(fact)) => found == fact || found.as_f64() == fact.as_f64(),
+        (Value::Number(found), Value::String(fact)) => found.to_string() == *fact,
+        (found, fact) => found == fact,
+    }
 }
 
 /// One step of a fact's path.
@@ -266,6 +353,20 @@ mod tests {
         }
         for path in ["", "principal.ip[x]", "principal.ip[1", "a..b", "additional{a", "additional.asn"] {
             assert!(lookup(&event, path).is_err(), "case: {path}");
+        }
+    }
+
+    #[test]
+    fn numbers_agree_by_worth() {
+        for (found, fact, expected) in [
+            (json!(443), json!(443), true),
+            (json!(443), json!("443"), true),
+            (json!(0.0), json!(0), true),
+            (json!("443"), json!(443), false),
+            (json!(443), json!("0443"), false),
+            (json!(443), json!(444), false),
+        ] {
+            assert_eq!(agree(&found, &fact), expected, "case: {found} {fact}");
         }
     }
 

@@ -1,10 +1,14 @@
 //! One binary for everything that looks at the project from outside: `cargo test --test suite`.
 
 mod architecture;
+mod deploy;
 mod diagnostics;
 mod documented_reference;
+mod generated_docs;
 mod layers;
 mod openai;
+mod protobuf;
+mod readme;
 mod reference_rows;
 mod rust_paths;
 mod typed_reference;
