@@ -297,9 +297,8 @@ fn activity<'a>(doc: &'a Doc, m: &Marks, category: &'a [u8], operation: &[u8]) -
 fn write_provider(doc: &Doc, m: &Marks, out: &mut Vec<u8>) {
     const WORD: &[u8] = b"/providers/";
     let resource = m.resource.or(m.target_resource).map(|node| doc.str(node)).unwrap_or_default();
-    let place = (0..resource.len().saturating_sub(WORD.len() - 1))
-        .rev()
-        .find(|at| resource[*at] == b'/' && resource[*at..*at + WORD.len()].eq_ignore_ascii_case(WORD));
+    let place = memchr::memrchr_iter(b'/', resource)
+        .find(|at| resource.get(*at..*at + WORD.len()).is_some_and(|here| here.eq_ignore_ascii_case(WORD)));
     if let Some(place) = place {
         let segments = resource[place + WORD.len()..].split(|b| *b == b'/').filter(|segment| !segment.is_empty());
         // namespace, type, name, type, name ...
@@ -322,6 +321,9 @@ fn write_provider(doc: &Doc, m: &Marks, out: &mut Vec<u8>) {
         let has_group = memchr::memchr(b'/', &resource[15..]).is_some_and(|slash| slash + 16 < resource.len());
         out.extend_from_slice(if has_group { b"microsoft.resources/resourcegroups" } else { b"microsoft.resources/subscriptions" });
     }
-    out.retain(|byte| *byte != 0);
+    if memchr::memchr(0, out).is_some() {
+        // The NUL between provider and category stays the only one.
+        out.retain(|byte| *byte != 0);
+    }
     out.make_ascii_lowercase();
 }
