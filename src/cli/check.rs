@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::paint::{FAINT, GOOD, STRONG};
+use super::paint::{BAD, FAINT, GOOD, STRONG};
 use super::{Exit, Failure, mapping_files};
+use crate::config::{Fault, Settings};
+use crate::enrich::Databases;
 use crate::mapping::compile::{Options, compile};
 use crate::mapping::diagnostic::Severity;
 use crate::mapping::{self, Diagnostic, Files, table::Span, table::Table};
@@ -15,9 +18,13 @@ use crate::mapping::{self, Diagnostic, Files, table::Span, table::Table};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     udmill check\n  \
-    udmill check --mappings my-mappings\n\n\
+    udmill check --mappings my-mappings\n  \
+    udmill check --config /etc/udmill/udmill.toml\n\n\
     Nothing is connected to. Exit codes: 0 no fault; 2 at least one fault, all of which are printed.")]
 pub struct Args {
+    /// Also check the settings of FILE, and the mappings and databases it names
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Also check the mappings of DIR, which extend or replace the built-in ones
     #[arg(long, value_name = "DIR")]
     mappings: Option<PathBuf>,
@@ -32,18 +39,72 @@ pub struct Args {
 ///
 /// A folder that cannot be read.
 pub fn run(args: &Args) -> Result<Exit, Failure> {
-    let files = mapping_files::load(args.mappings.as_deref())?;
+    let settings = args.config.as_deref().map(settings).transpose()?;
+    let mut faults = 0;
+    let mut folder = args.mappings.clone();
+    let mut profiles = Vec::new();
+    if let (Some(path), Some(read)) = (&args.config, &settings) {
+        let shown = path.display();
+        match read {
+            Ok(settings) => {
+                folder = folder.or_else(|| settings.files.mappings.as_ref().map(PathBuf::from));
+                profiles.extend(settings.output.iter().filter_map(|output| Some((output.name.clone(), output.profile.clone()?))));
+                for fault in databases(settings) {
+                    faults += 1;
+                    anstream::eprintln!("{BAD}error{BAD:#}: {shown}: {fault}");
+                }
+            }
+            Err(found) => {
+                faults += found.len();
+                for fault in found {
+                    anstream::eprintln!("{BAD}error{BAD:#}: {fault}");
+                }
+            }
+        }
+    }
+    let files = mapping_files::load(folder.as_deref())?;
     let checked = Checked::of(&files);
+    for (output, profile) in &profiles {
+        if !checked.tables.iter().any(|table| table.profile.as_ref() == Some(profile)) {
+            faults += 1;
+            anstream::eprintln!("{BAD}error{BAD:#}: output `{output}`: no mapping has a profile `{profile}`");
+        }
+    }
     anstream::eprint!("{}", mapping::render(&checked.found, &files, std::io::stderr().is_terminal()));
     if !args.quiet {
         anstream::print!("{}", checked.overview());
     }
-    let errors = checked.errors();
-    if errors > 0 {
-        let noun = if errors == 1 { "fault" } else { "faults" };
-        return Err(Failure::config(format!("{errors} {noun} in the mappings")));
+    faults += checked.errors();
+    match faults {
+        0 => {
+            if !args.quiet {
+                anstream::println!("{GOOD}no fault{GOOD:#}");
+            }
+            Ok(Exit::Done)
+        }
+        1 => Err(Failure::config("1 fault")),
+        faults => Err(Failure::config(format!("{faults} faults"))),
     }
-    Ok(Exit::Done)
+}
+
+/// Reads the settings; the inner result holds what is wrong with them.
+fn settings(path: &Path) -> Result<Result<Settings, Vec<Fault>>, Failure> {
+    let text = fs::read_to_string(path).map_err(|fault| Failure::io(path.display(), &fault))?;
+    Ok(Settings::read(&path.display().to_string(), &text))
+}
+
+/// What is wrong with the databases that the settings name.
+fn databases(settings: &Settings) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut read = |path: &Option<String>| {
+        let path = path.as_ref()?;
+        fs::read(path).map_err(|fault| faults.push(format!("{path}: {fault}"))).ok()
+    };
+    let (city, asn) = (read(&settings.files.geo_city), read(&settings.files.geo_asn));
+    if let Err(found) = Databases::new(city, asn) {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
+    faults
 }
 
 /// What every mapping under every profile came to.
@@ -131,9 +192,6 @@ impl Checked {
             for (rule, why) in dormant {
                 let _ = writeln!(text, "  {FAINT}dormant {rule}: {why}{FAINT:#}");
             }
-        }
-        if self.errors() == 0 {
-            let _ = writeln!(text, "{GOOD}no fault{GOOD:#}");
         }
         text
     }

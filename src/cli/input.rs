@@ -74,6 +74,7 @@ fn list(folder: &Path, found: &mut Found) -> Result<(), Failure> {
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
         // Follows links to files, not to folders: a link may lead back up.
         let is_link = entry.file_type().map_err(failed)?.is_symlink();
         let kind = match fs::metadata(&path) {
@@ -84,7 +85,9 @@ fn list(folder: &Path, found: &mut Found) -> Result<(), Failure> {
             }
             Err(fault) => return Err(Failure::io(path.display(), &fault)),
         };
-        if kind.is_dir() && !is_link {
+        if kind.is_dir() && is_hidden {
+            // Environments, caches and repositories: never what somebody exported.
+        } else if kind.is_dir() && !is_link {
             list(&path, found)?;
         } else if kind.is_file() && looks_like_a_log(&path) {
             found.size_bytes += kind.len();
@@ -157,6 +160,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let sub = folder.path().join("b");
         fs::create_dir(&sub).expect("a folder");
+        fs::create_dir(folder.path().join(".cache")).expect("a folder");
+        fs::write(folder.path().join(".cache/e.json"), "{}").expect("a file");
         for name in ["c.ndjson", "a.json.gz", "README.md", ".hidden.json", "b/PT1H.json", "d.csv.gz"] {
             fs::write(folder.path().join(name), "{}\n").expect("a file");
         }
