@@ -65,13 +65,29 @@ struct Id<'a> {
     /// Of the last `/providers/`.
     provider: &'a str,
     /// Type and name pairs behind the last provider.
-    types: Vec<(&'a str, &'a str)>,
+    types: Pairs<'a>,
     /// What stands before the last `/providers/`, when it holds a resource itself: the target of an extension such as a role assignment.
-    scope: Option<(&'a str, Vec<(&'a str, &'a str)>)>,
+    scope: Option<(&'a str, Pairs<'a>)>,
 }
 
-/// The largest number of type and name pairs; ARM ids have at most four, extensions of extensions a few more.
-const MOST_PAIRS: usize = 16;
+/// Type and name pairs without an allocation: a resource lies at most this deep; ARM ids of today have five.
+#[derive(Clone, Copy, Default)]
+struct Pairs<'a> {
+    pairs: [(&'a str, &'a str); 8],
+    length: usize,
+}
+
+impl<'a> Pairs<'a> {
+    fn as_slice(&self) -> &[(&'a str, &'a str)] {
+        &self.pairs[..self.length]
+    }
+
+    fn push(&mut self, kind: &'a str, name: &'a str) -> Option<()> {
+        *self.pairs.get_mut(self.length)? = (kind, name);
+        self.length += 1;
+        Some(())
+    }
+}
 
 impl<'a> Id<'a> {
     fn parse(text: &'a str) -> Option<Self> {
@@ -87,7 +103,7 @@ impl<'a> Id<'a> {
             if piece.eq_ignore_ascii_case("providers") {
                 let provider = pieces.next()?;
                 let before = std::mem::take(&mut id.types);
-                if !before.is_empty() {
+                if before.length > 0 {
                     id.scope = Some((id.provider, before));
                 }
                 id.provider = provider;
@@ -102,10 +118,7 @@ impl<'a> Id<'a> {
             } else {
                 // A collection without a name (`.../virtualMachines`) is what list operations name.
                 let name = pieces.next().unwrap_or_default();
-                if id.types.len() == MOST_PAIRS {
-                    return None;
-                }
-                id.types.push((piece, name));
+                id.types.push(piece, name)?;
                 if id.provider.eq_ignore_ascii_case("microsoft.management") && piece.eq_ignore_ascii_case("managementgroups") {
                     id.management_group = name;
                 }
@@ -116,7 +129,7 @@ impl<'a> Id<'a> {
 
     /// The name of the innermost thing.
     fn name(&self) -> &'a str {
-        match self.types.last() {
+        match self.types.as_slice().last() {
             Some((_, name)) => name,
             None if !self.provider.is_empty() => "",
             None if !self.group.is_empty() => self.group,
@@ -135,9 +148,9 @@ impl<'a> Id<'a> {
                 b"microsoft.resources/tenants"
             };
             out.extend_from_slice(scope);
-        } else if !self.types.is_empty() {
+        } else if self.types.length > 0 {
             out.extend_from_slice(self.provider.as_bytes());
-            for (kind, _) in &self.types {
+            for (kind, _) in self.types.as_slice() {
                 out.push(b'/');
                 out.extend_from_slice(kind.as_bytes());
             }
@@ -165,21 +178,21 @@ impl<'a> Id<'a> {
     fn write_id(&self, out: &mut Vec<u8>) {
         self.write_scope(true, out);
         if let Some((provider, types)) = &self.scope {
-            self.write_resource(provider, types, out);
+            self.write_resource(provider, types.as_slice(), out);
         }
         if !self.provider.is_empty() {
-            self.write_resource(self.provider, &self.types, out);
+            self.write_resource(self.provider, self.types.as_slice(), out);
         }
     }
 
     fn write_parent(&self, out: &mut Vec<u8>) {
-        let (scope, outer) = (self.scope.as_ref(), self.types.split_last().map_or(&[][..], |(_, outer)| outer));
+        let (scope, outer) = (self.scope.as_ref(), self.types.as_slice().split_last().map_or(&[][..], |(_, outer)| outer));
         if scope.is_none() && outer.is_empty() {
             return;
         }
         self.write_scope(true, out);
         if let Some((provider, types)) = scope {
-            self.write_resource(provider, types, out);
+            self.write_resource(provider, types.as_slice(), out);
         }
         if !outer.is_empty() {
             self.write_resource(self.provider, outer, out);
