@@ -23,6 +23,8 @@ mod worker;
 pub use budget::Budget;
 pub use mill::{EventWriter, MessageIn, Mill, MilledEvent, MilledMessage, MilledReject, Mills};
 #[cfg(feature = "kafka")]
-pub use run::{Ended, RunError, run};
+pub use run::{Ended, RunError, run, run_until};
+#[cfg(feature = "kafka")]
+pub use stop::Stop;
 pub use ticket::{Origin, Partition, Taken, Ticket};
 pub use watermark::Watermark;

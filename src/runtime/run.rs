@@ -56,21 +56,29 @@ const TOKEN_INTERVAL: Duration = Duration::from_secs(20);
 ///
 /// [`RunError`].
 pub fn run(settings: &Settings, mills: Arc<dyn Mills>) -> Result<Ended, RunError> {
+    run_until(settings, mills, Arc::new(Stop::default()))
+}
+
+/// As [`run`], and also until somebody calls [`Stop::drain`] on `stop`.
+///
+/// # Errors
+///
+/// [`RunError`].
+pub fn run_until(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) -> Result<Ended, RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("admin")
         .enable_all()
         .build()
         .map_err(|error| RunError::Settings(format!("the admin thread was not started: {error}")))?;
-    let ended = runtime.block_on(supervise(settings, mills));
+    let ended = runtime.block_on(supervise(settings, mills, stop));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn supervise(settings: &Settings, mills: Arc<dyn Mills>) -> Result<Ended, RunError> {
+async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) -> Result<Ended, RunError> {
     let metrics = Arc::new(Metrics::new());
     let health = Arc::new(Health::starting());
-    let stop = Arc::new(Stop::default());
     // Signals are caught before anything runs, so that none finds the process without a handler.
     let mut signals = Signals::new()?;
     let (end_admin, admin_ends) = tokio::sync::oneshot::channel::<()>();
