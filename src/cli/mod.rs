@@ -13,6 +13,8 @@ pub mod mill;
 pub mod paint;
 pub mod pipeline;
 pub mod replay;
+#[cfg(feature = "kafka")]
+mod run;
 pub mod summary;
 pub mod test_cases;
 
@@ -72,6 +74,9 @@ enum Command {
     Replay(replay::Args),
     /// Tell what became of each record and which row wrote each field
     Explain(explain::Args),
+    /// Process streams: Kafka or Event Hubs in, Kafka or Event Hubs out
+    #[cfg(feature = "kafka")]
+    Run(run::Args),
     /// Run the cases kept beside the mappings
     Test(test_cases::Args),
     /// Find every fault of the mappings at once
@@ -85,6 +90,8 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Run(args) => run::run(&args),
         Command::Test(args) => test_cases::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(&args),

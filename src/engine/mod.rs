@@ -169,6 +169,18 @@ impl Engine {
         worker.decoder.text(body).get(span)
     }
 
+    /// The bytes of every finding of a body, in order: one pass, where [`Engine::cut`] takes one a finding.
+    pub fn cut_each(&self, worker: &mut Worker, body: &[u8], mut each: impl FnMut(u32, &[u8])) {
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        worker.decoder.spans(body, &mut spans);
+        let text = worker.decoder.text(body);
+        for (finding, span) in spans.into_iter().enumerate() {
+            if let Some(bytes) = text.get(span) {
+                each(finding as u32, bytes);
+            }
+        }
+    }
+
     fn process_all(&self, worker: &mut Worker, message: Message<'_>, outcomes: &mut Outcomes) {
         let mut found = std::mem::take(&mut worker.found);
         worker.decoder.decode(message.body, &mut worker.doc, &mut found);

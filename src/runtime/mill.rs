@@ -43,8 +43,8 @@ pub struct MilledReject {
     pub path: String,
     /// What was expected and what was found. May quote the input: goes to a header, never to a metric label.
     pub detail: String,
-    /// The record's own bytes within the body; `None` when they could not be cut out.
-    pub bytes: Option<Range<usize>>,
+    /// The record's own bytes, when the mill has them at hand; else they are asked for with [`Mills::cut`].
+    pub bytes: Option<Vec<u8>>,
 }
 
 /// Everything that came of one message. One arena holds all text, so a warm worker allocates nothing per event.

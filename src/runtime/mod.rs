@@ -6,6 +6,7 @@
 mod budget;
 #[cfg(feature = "kafka")]
 mod delivery;
+mod engine_mill;
 #[cfg(feature = "kafka")]
 mod intake;
 mod mill;
@@ -21,6 +22,7 @@ mod watermark;
 mod worker;
 
 pub use budget::Budget;
+pub use engine_mill::{EngineMills, Inputs, Load};
 pub use mill::{EventWriter, MessageIn, Mill, MilledEvent, MilledMessage, MilledReject, Mills};
 #[cfg(feature = "kafka")]
 pub use run::{Ended, RunError, run, run_until};

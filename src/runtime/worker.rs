@@ -62,8 +62,7 @@ impl Shared {
     /// Makes the dead letter of a record. `None` when it is part of a whole body that was already sent for another record.
     pub fn seal(&self, ticket: &Ticket, reject: &MilledReject, output: Option<u16>) -> Option<Sealed> {
         let body = &ticket.taken.body;
-        let cut = reject.bytes.clone().and_then(|range| body.get(range)).map(<[u8]>::to_vec);
-        let cut = cut.or_else(|| reject.record.and_then(|record| self.mills.cut(body, record)));
+        let cut = reject.bytes.clone().or_else(|| reject.record.and_then(|record| self.mills.cut(body, record)));
         let record = cut.as_ref().and(reject.record);
         let bytes = match cut {
             Some(bytes) => bytes,
@@ -229,7 +228,7 @@ impl Worker<'_> {
         );
         self.out.clear();
         self.out.tally = Tally::default();
-        self.out.tally.parts(&Arc::from(""), crate::telemetry::Outcome::Rejected, "panic", 1);
+        self.out.tally.parts(&Arc::from(""), crate::telemetry::Outcome::Rejected, &Arc::from("panic"), 1);
         self.mill = self.shared.mills.mill(self.index);
         self.out.reject(MilledReject {
             record: None,

@@ -109,7 +109,7 @@ impl Metrics {
     pub fn add(&self, source: &str, tally: &Tally) {
         self.records.with_label_values(&[source]).inc_by(tally.records);
         for ((mapping, outcome, code), count) in &tally.parts {
-            self.parts.with_label_values(&[&**mapping, outcome.name(), code]).inc_by(*count);
+            self.parts.with_label_values(&[&**mapping, outcome.name(), &**code]).inc_by(*count);
         }
         for ((mapping, event_type, fallback), count) in &tally.events {
             self.events.with_label_values(&[&**mapping, &**event_type, if *fallback { "yes" } else { "no" }]).inc_by(*count);
@@ -174,8 +174,8 @@ mod tests {
         let metrics = Metrics::new();
         let mut tally = Tally { records: 3, ..Tally::default() };
         let mapping: std::sync::Arc<str> = "openai/audit".into();
-        tally.parts(&mapping, Outcome::Emitted, "", 2);
-        tally.parts(&mapping, Outcome::Rejected, "time_missing", 1);
+        tally.parts(&mapping, Outcome::Emitted, &"".into(), 2);
+        tally.parts(&mapping, Outcome::Rejected, &"time_missing".into(), 1);
         tally.events.insert((mapping.clone(), "USER_LOGIN".into(), false), 2);
         tally.caches.insert("user_agent", (5, 1));
         metrics.add("kafka", &tally);

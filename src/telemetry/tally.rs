@@ -30,7 +30,7 @@ pub struct Tally {
     /// Records found in messages.
     pub records: u64,
     /// Parts by mapping, outcome and code (reject code or skip reason; empty for emitted).
-    pub parts: HashMap<(Arc<str>, Outcome, &'static str), u64>,
+    pub parts: HashMap<(Arc<str>, Outcome, Arc<str>), u64>,
     /// Events by mapping, event type and whether it is a fallback.
     pub events: HashMap<(Arc<str>, Arc<str>, bool), u64>,
     /// Events by mapping and `security_result.action`; `none` without one.
@@ -45,8 +45,8 @@ pub struct Tally {
 
 impl Tally {
     /// Counts `count` parts.
-    pub fn parts(&mut self, mapping: &Arc<str>, outcome: Outcome, code: &'static str, count: u64) {
-        *self.parts.entry((Arc::clone(mapping), outcome, code)).or_default() += count;
+    pub fn parts(&mut self, mapping: &Arc<str>, outcome: Outcome, code: &Arc<str>, count: u64) {
+        *self.parts.entry((Arc::clone(mapping), outcome, Arc::clone(code))).or_default() += count;
     }
 
     /// Parts of one outcome, over all mappings and codes.

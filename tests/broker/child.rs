@@ -73,14 +73,14 @@ impl Mill for Orders {
             out.tally.records += 1;
             match words.as_slice() {
                 ["panic", ..] => panic!("ordered to"),
-                ["skip", ..] => out.tally.parts(&mapping, Outcome::Skipped, "ordered", 1),
+                ["skip", ..] => out.tally.parts(&mapping, Outcome::Skipped, &"ordered".into(), 1),
                 ["reject", ..] => {
-                    out.tally.parts(&mapping, Outcome::Rejected, "ordered", 1);
+                    out.tally.parts(&mapping, Outcome::Rejected, &"ordered".into(), 1);
                     let (path, detail) = ("word".to_owned(), "ordered to".to_owned());
                     out.reject(MilledReject { record: Some(record as u32), stage: "map", code: "ordered", path, detail, bytes: None });
                 }
                 words => {
-                    out.tally.parts(&mapping, Outcome::Emitted, "", 1);
+                    out.tally.parts(&mapping, Outcome::Emitted, &"".into(), 1);
                     let key = words.last().copied().unwrap_or_default();
                     let size: usize = if let ["grow", size, ..] = words { size.parse().unwrap_or(0) } else { 0 };
                     for output in 0..self.outputs {

@@ -169,6 +169,13 @@ pub fn write(broker: &Broker, topic: &str, messages: &[Plain]) -> Result<(), Str
 
 /// Reads everything a topic holds now, from the beginning.
 pub fn read_all(broker: &Broker, topic: &str) -> Result<Vec<Plain>, String> {
+    let mut messages = Vec::new();
+    read_each(broker, topic, |message| messages.push(message))?;
+    Ok(messages)
+}
+
+/// The same, one message at a time.
+pub fn read_each(broker: &Broker, topic: &str, mut take: impl FnMut(Plain)) -> Result<(), String> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &broker.plain)
         .set("group.id", fresh_name("reader"))
@@ -185,11 +192,10 @@ pub fn read_all(broker: &Broker, topic: &str) -> Result<Vec<Plain>, String> {
     }
     consumer.assign(&assignment).map_err(|error| error.to_string())?;
     let mut open: BTreeSet<i32> = partitions.into_iter().collect();
-    let mut messages = Vec::new();
     let deadline = Instant::now() + PATIENCE;
     while !open.is_empty() {
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => messages.push(Plain {
+            Some(Ok(message)) => take(Plain {
                 key: message.key().map(<[u8]>::to_vec),
                 value: message.payload().unwrap_or_default().to_vec(),
                 headers: message
@@ -206,7 +212,7 @@ pub fn read_all(broker: &Broker, topic: &str) -> Result<Vec<Plain>, String> {
             None => {}
         }
     }
-    Ok(messages)
+    Ok(())
 }
 
 /// How many messages a topic holds now, by its watermarks.

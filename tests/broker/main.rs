@@ -6,6 +6,7 @@
 mod broker;
 mod child;
 mod delivery;
+mod engine;
 mod group;
 mod harness;
 mod letters;
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let cases: Vec<(&str, harness::Case)> = [broker::CASES, delivery::CASES, group::CASES, letters::CASES, security::CASES].concat();
+    let cases: Vec<(&str, harness::Case)> =
+        [broker::CASES, delivery::CASES, engine::CASES, group::CASES, letters::CASES, security::CASES].concat();
     let trials = cases
         .into_iter()
         .map(|(name, case)| libtest_mimic::Trial::test(name, move || case().map_err(Into::into)).with_ignored_flag(!here))

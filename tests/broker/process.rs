@@ -35,6 +35,8 @@ pub struct Setup {
     pub dead_lines: String,
     /// Whole sections.
     pub sections: String,
+    /// Run `udmill run` with its engine instead of the mill that follows orders.
+    pub real: bool,
     /// `host:port`; empty for the plain listener.
     pub servers: String,
 }
@@ -58,14 +60,17 @@ impl Process {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let path = folder.path().join("udmill.toml");
         std::fs::write(&path, setup.text(broker)).map_err(|error| error.to_string())?;
-        let binary = std::env::current_exe().map_err(|error| error.to_string())?;
-        let mut child = Command::new(binary)
-            .env(VARIABLE, &path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| error.to_string())?;
+        let mut command = if setup.real {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_udmill"));
+            command.arg("run").arg("--config").arg(&path);
+            command
+        } else {
+            let mut command = Command::new(std::env::current_exe().map_err(|error| error.to_string())?);
+            command.env(VARIABLE, &path);
+            command
+        };
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(|error| error.to_string())?;
         let log = Arc::new(Mutex::new(String::new()));
         if let Some(stderr) = child.stderr.take() {
             let log = Arc::clone(&log);

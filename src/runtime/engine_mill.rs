@@ -1,0 +1,341 @@
+//! The engine as the workers use it: one view an output needs, one engine for all, swapped whole on a reload.
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
+use crate::config::Settings;
+use crate::engine::{Engine, Message, NO_MAPPING, Outcome, Outcomes, Stage, Timestamp, View, Worker};
+use crate::enrich::{Databases, Enrichers, Sizes};
+use crate::mapping::compile::Options;
+use crate::mapping::{self, Files};
+use crate::plan::Unmapped;
+use crate::telemetry::Outcome as Counted;
+
+/// What the engine is built from; read by the shell.
+pub struct Inputs {
+    /// The mappings, built-in and the site's.
+    pub files: Files,
+    /// The databases, in memory.
+    pub databases: Arc<Databases>,
+}
+
+/// Reads the inputs, at the start and at every reload.
+pub type Load = Box<dyn Fn() -> Result<Inputs, Vec<String>> + Send + Sync>;
+
+/// Everything the mills share, replaced as a whole.
+struct Loaded {
+    engine: Engine,
+    databases: Arc<Databases>,
+    /// Mapping numbers by topic.
+    pins: HashMap<String, u16>,
+    /// By view, then by mapping number.
+    labels: Vec<Vec<Labels>>,
+}
+
+/// Names of one plan, made once: counting a part copies a pointer.
+struct Labels {
+    name: Arc<str>,
+    /// `name@version`, for the header.
+    versioned: String,
+    log_type: String,
+    types: Vec<Arc<str>>,
+}
+
+/// The engine behind `udmill run`.
+pub struct EngineMills {
+    current: Arc<ArcSwap<Loaded>>,
+    views: Vec<View>,
+    /// By view: the outputs that take its events.
+    outputs: Arc<Vec<Vec<u16>>>,
+    pins: Vec<(String, String)>,
+    load: Load,
+    /// For questions outside the workers' flow.
+    aside: Mutex<Option<(usize, Worker)>>,
+}
+
+impl EngineMills {
+    /// Reads and compiles everything.
+    ///
+    /// # Errors
+    ///
+    /// All faults, a line or diagnostic each.
+    pub fn new(settings: &Settings, load: Load) -> Result<EngineMills, Vec<String>> {
+        let mut views: Vec<View> = Vec::new();
+        let mut outputs: Vec<Vec<u16>> = Vec::new();
+        let mut keys = Vec::new();
+        for (index, output) in settings.output.iter().enumerate() {
+            // Outputs that want the same events share a view, so records are mapped once for all of them.
+            let key = (&output.profile, &output.omit, &output.unmapped);
+            let at = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+                keys.push(key);
+                let unmapped = output.unmapped.as_deref().map(|word| match word {
+                    "keep" => Unmapped::Keep,
+                    "count" => Unmapped::Count,
+                    _ => Unmapped::Drop,
+                });
+                views.push(View { profile: output.profile.clone(), options: Options { omit: output.omit.clone(), unmapped } });
+                outputs.push(Vec::new());
+                views.len() - 1
+            });
+            outputs[at].push(index as u16);
+        }
+        let pins: Vec<(String, String)> = settings.source.kafka.iter().flat_map(|source| source.pin.clone()).collect();
+        let loaded = build(&load, &views, &pins)?;
+        Ok(EngineMills {
+            current: Arc::new(ArcSwap::from_pointee(loaded)),
+            views,
+            outputs: Arc::new(outputs),
+            pins,
+            load,
+            aside: Mutex::new(None),
+        })
+    }
+}
+
+fn build(load: &Load, views: &[View], pins: &[(String, String)]) -> Result<Loaded, Vec<String>> {
+    let Inputs { files, databases } = load()?;
+    let mut faults = Vec::new();
+    for profile in views.iter().filter_map(|view| view.profile.as_ref()) {
+        if !mapping::list(&files).iter().any(|name| mapping::profiles(&files, name).contains(profile)) {
+            faults.push(format!("an output wants the profile `{profile}`, which no mapping has"));
+        }
+    }
+    let (engine, warnings) = match Engine::build(&files, views, crate::engine::Settings::default()) {
+        Ok(built) => built,
+        Err(found) => {
+            faults.push(mapping::render(&found, &files, false));
+            return Err(faults);
+        }
+    };
+    if !warnings.is_empty() {
+        tracing::warn!(count = warnings.len(), "the mappings have warnings; `udmill check` lists them");
+    }
+    let mut numbers = HashMap::new();
+    for (topic, name) in pins {
+        match engine.mapping(name) {
+            Some(number) => {
+                numbers.insert(topic.clone(), number);
+            }
+            None => faults.push(format!("`source.kafka.pin` gives topic `{topic}` the mapping `{name}`, which does not exist")),
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let of_view = |view| {
+        let labels = engine.plans(view).map(|plan| Labels {
+            name: Arc::from(plan.name.as_str()),
+            versioned: format!("{}@{}", plan.name, plan.version),
+            log_type: plan.log_type.clone(),
+            types: plan.types.iter().map(|name| Arc::from(name.as_str())).collect(),
+        });
+        labels.collect()
+    };
+    let labels = (0..views.len()).map(of_view).collect();
+    Ok(Loaded { engine, databases, pins: numbers, labels })
+}
+
+impl Loaded {
+    fn worker(&self) -> Worker {
+        // Nothing but speed may depend on the hashers' keys; they are random so that nobody can choose texts that collide.
+        let seed = RandomState::new().hash_one(0u8);
+        Worker::new(self.engine.limits(), Enrichers::new(Arc::clone(&self.databases), Sizes::default(), seed))
+    }
+}
+
+impl Mills for EngineMills {
+    fn mill(&self, _: usize) -> Box<dyn Mill> {
+        let loaded = self.current.load_full();
+        Box::new(EngineMill {
+            worker: loaded.worker(),
+            loaded,
+            current: Arc::clone(&self.current),
+            outputs: Arc::clone(&self.outputs),
+            outcomes: Outcomes::default(),
+            rejected: Vec::new(),
+            reasons: HashMap::new(),
+            nothing: Arc::from(""),
+            caches: [(0, 0); 2],
+        })
+    }
+
+    fn cut(&self, body: &[u8], index: u32) -> Option<Vec<u8>> {
+        let loaded = self.current.load();
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = Arc::as_ptr(&loaded) as usize;
+        if aside.as_ref().is_none_or(|(of, _)| *of != identity) {
+            *aside = Some((identity, loaded.worker()));
+        }
+        let (_, worker) = aside.as_mut()?;
+        loaded.engine.cut(worker, body, index).map(<[u8]>::to_vec)
+    }
+
+    fn redact(&self, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        if self.current.load().engine.redactor().redact(bytes, &mut out) { out } else { bytes.to_vec() }
+    }
+
+    fn reload(&self) -> Result<(), Vec<String>> {
+        let loaded = build(&self.load, &self.views, &self.pins)?;
+        self.current.store(Arc::new(loaded));
+        Ok(())
+    }
+}
+
+/// One worker of the engine.
+struct EngineMill {
+    loaded: Arc<Loaded>,
+    current: Arc<ArcSwap<Loaded>>,
+    worker: Worker,
+    outputs: Arc<Vec<Vec<u16>>>,
+    outcomes: Outcomes,
+    /// Findings that were rejected in this message, with what is known of them.
+    rejected: Vec<(u32, MilledReject)>,
+    /// Skip reasons seen, as labels.
+    reasons: HashMap<String, Arc<str>>,
+    nothing: Arc<str>,
+    /// Hits and misses counted so far: user agents, addresses.
+    caches: [(u64, u64); 2],
+}
+
+impl Mill for EngineMill {
+    fn process(&mut self, message: MessageIn<'_>, out: &mut MilledMessage) {
+        let current = self.current.load();
+        if !Arc::ptr_eq(&current, &self.loaded) {
+            self.loaded = Arc::clone(&current);
+            self.worker = self.loaded.worker();
+            self.caches = [(0, 0); 2];
+        }
+        let loaded = Arc::clone(&self.loaded);
+        let pin = loaded.pins.get(message.topic).copied();
+        let received = message.received_ms.map(Timestamp);
+        loaded.engine.process(&mut self.worker, Message { body: message.bytes, received, pin }, &mut self.outcomes);
+        out.tally.records += u64::from(self.outcomes.records);
+        self.rejected.clear();
+        let mut bytes_in = message.bytes.len() as u64;
+        for part in &self.outcomes.parts {
+            let labels = loaded.labels.get(usize::from(part.view)).and_then(|view| view.get(usize::from(part.mapping)));
+            let name = labels.filter(|_| part.mapping != NO_MAPPING).map_or(&self.nothing, |labels| &labels.name);
+            // The whole message is counted for the mapping of its first part: messages of several mappings are rare.
+            out.tally.bytes.entry(Arc::clone(name)).or_default().0 += std::mem::take(&mut bytes_in);
+            for note in self.outcomes.notes.get(part.notes.clone()).unwrap_or_default() {
+                *out.tally.notes.entry((Arc::clone(name), note.code)).or_default() += 1;
+            }
+            match &part.outcome {
+                Outcome::Emit { event, id, event_type, fallback } => {
+                    out.tally.parts(name, Counted::Emitted, &self.nothing, 1);
+                    let Some(labels) = labels else { continue };
+                    if let Some(event_type) = labels.types.get(*event_type as usize) {
+                        *out.tally.events.entry((Arc::clone(name), Arc::clone(event_type), *fallback)).or_default() += 1;
+                    }
+                    let value = &self.outcomes.events[event.clone()];
+                    let key = self.outcomes.text(id).as_bytes();
+                    for output in self.outputs.get(usize::from(part.view)).into_iter().flatten() {
+                        out.tally.bytes.entry(Arc::clone(name)).or_default().1 += value.len() as u64;
+                        let mut event = out.event(*output, part.finding, key, &labels.log_type, &labels.versioned);
+                        event.value().extend_from_slice(value);
+                        event.finish();
+                    }
+                }
+                Outcome::Skip { reason } => {
+                    let reason = self.outcomes.text(reason);
+                    if !self.reasons.contains_key(reason) {
+                        self.reasons.insert(reason.to_owned(), Arc::from(reason));
+                    }
+                    out.tally.parts(name, Counted::Skipped, &self.reasons[reason], 1);
+                }
+                Outcome::Reject(reject) => {
+                    let code = self.reasons.entry(reject.code.to_owned()).or_insert_with(|| Arc::from(reject.code));
+                    out.tally.parts(name, Counted::Rejected, code, 1);
+                    if self.rejected.last().is_some_and(|(finding, _)| *finding == part.finding) {
+                        continue;
+                    }
+                    let rejected = MilledReject {
+                        record: (reject.stage != Stage::Panic).then_some(part.finding),
+                        stage: reject.stage.name(),
+                        code: reject.code,
+                        path: reject.path.clone(),
+                        detail: reject.detail.clone(),
+                        bytes: None,
+                    };
+                    self.rejected.push((part.finding, rejected));
+                }
+            }
+        }
+        if !self.rejected.is_empty() {
+            let rejected = &mut self.rejected;
+            loaded.engine.cut_each(&mut self.worker, message.bytes, |finding, bytes| {
+                // Both run in the order of the body.
+                if let Ok(at) = rejected.binary_search_by_key(&finding, |(finding, _)| *finding) {
+                    rejected[at].1.bytes = Some(bytes.to_vec());
+                }
+            });
+            for (_, reject) in self.rejected.drain(..) {
+                out.reject(reject);
+            }
+        }
+        self.count_caches(out);
+    }
+}
+
+impl EngineMill {
+    fn count_caches(&mut self, out: &mut MilledMessage) {
+        let enrichers = self.worker.enrichers();
+        let now = [("user_agent", enrichers.agent_counts()), ("geo", enrichers.address_counts())];
+        for ((name, counts), before) in now.into_iter().zip(&mut self.caches) {
+            let (hits, misses) = (counts.hits - before.0, counts.misses - before.1);
+            if hits + misses > 0 {
+                let tally = out.tally.caches.entry(name).or_default();
+                tally.0 += hits;
+                tally.1 += misses;
+                *before = (counts.hits, counts.misses);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: &str = "[source.kafka]\nbootstrap_servers = \"127.0.0.1:9092\"\ntopics = [\"in\"]\n[[output]]\nname = \"a\"\ntopic = \"ta\"\nprofile = \"documented\"\n[[output]]\nname = \"b\"\ntopic = \"tb\"\nprofile = \"typed\"\n[[output]]\nname = \"c\"\ntopic = \"tc\"\nprofile = \"typed\"\n[dead_letter]\ntopic = \"dead\"\n";
+
+    fn mills(text: &str) -> Result<EngineMills, Vec<String>> {
+        let settings = Settings::read("x.toml", text).expect("no faults");
+        EngineMills::new(&settings, Box::new(|| Ok(Inputs { files: mapping::built_in(), databases: Arc::default() })))
+    }
+
+    #[test]
+    fn every_output_gets_its_view_and_a_record_one_letter() {
+        let mills = mills(SETTINGS).expect("built-in mappings");
+        assert_eq!(*mills.outputs, [vec![0], vec![1, 2]]);
+        let mut mill = mills.mill(0);
+        let mut out = MilledMessage::default();
+        let good = r#"{"id":"audit_log-1","type":"login.succeeded","effective_at":1767225600,"actor":{"type":"session"}}"#;
+        let body = format!("[{good},{{\"nobody\":\"knows\"}},{good}]");
+        mill.process(MessageIn { topic: "in", bytes: body.as_bytes(), received_ms: None }, &mut out);
+        let outputs: Vec<u16> = out.events().iter().map(|event| event.output).collect();
+        assert_eq!(outputs, [0, 1, 2, 0, 1, 2]);
+        assert!(out.events().iter().all(|event| out.key(event) == b"audit_log-1" && out.log_type(event) == b"OPENAI_AUDITLOG"));
+        let letters: Vec<_> = out.rejects().iter().map(|reject| (reject.code, reject.bytes.as_deref())).collect();
+        assert_eq!(letters, [("time_missing", Some(&br#"{"nobody":"knows"}"#[..]))]);
+        assert_eq!(mills.cut(body.as_bytes(), 1).as_deref(), Some(&br#"{"nobody":"knows"}"#[..]));
+        assert_eq!((out.tally.parts_of(Counted::Emitted), out.tally.parts_of(Counted::Rejected)), (4, 1));
+        mills.reload().expect("the same files");
+        out.clear();
+        mill.process(MessageIn { topic: "in", bytes: good.as_bytes(), received_ms: None }, &mut out);
+        assert_eq!(out.events().len(), 3, "after a reload");
+    }
+
+    #[test]
+    fn unknown_profiles_and_pins_are_faults() {
+        let text = SETTINGS
+            .replace("\"typed\"", "\"tipped\"")
+            .replace("[[output]]\nname = \"a\"", "pin = { in = \"no/such\" }\n[[output]]\nname = \"a\"");
+        let faults = mills(&text).err().expect("faults").join("\n");
+        assert!(faults.contains("tipped") && faults.contains("no/such"), "{faults}");
+    }
+}
