@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::blackout::blackout;
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use crate::config::Settings;
 use crate::engine::{Engine, Message, NO_MAPPING, Outcome, Outcomes, Stage, Timestamp, View, Worker};
@@ -174,8 +175,9 @@ impl Mills for EngineMills {
     }
 
     fn redact(&self, bytes: &[u8]) -> Vec<u8> {
+        let bytes = blackout(bytes);
         let mut out = Vec::new();
-        if self.current.load().engine.redactor().redact(bytes, &mut out) { out } else { bytes.to_vec() }
+        if self.current.load().engine.redactor().redact(&bytes, &mut out) { out } else { bytes }
     }
 
     fn reload(&self) -> Result<(), Vec<String>> {
@@ -323,7 +325,7 @@ mod tests {
         let letters: Vec<_> = out.rejects().iter().map(|reject| (reject.code, reject.bytes.as_deref())).collect();
         assert_eq!(letters, [("time_missing", Some(&br#"{"nobody":"knows"}"#[..]))]);
         assert_eq!(mills.cut(body.as_bytes(), 1).as_deref(), Some(&br#"{"nobody":"knows"}"#[..]));
-        assert_eq!((out.tally.parts_of(Counted::Emitted), out.tally.parts_of(Counted::Rejected)), (4, 1));
+        assert_eq!((out.tally.parts_of(Counted::Emitted), out.tally.parts_of(Counted::Rejected)), (4, 2), "each view rejects it");
         mills.reload().expect("the same files");
         out.clear();
         mill.process(MessageIn { topic: "in", bytes: good.as_bytes(), received_ms: None }, &mut out);

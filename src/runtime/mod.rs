@@ -3,6 +3,7 @@
 //! One thread polls the source and hands messages to the workers by partition; each worker runs a [`Mill`] and gives what comes out to
 //! the sink; the sink's thread settles; one more thread deals with what the sink gave back. Nothing here looks into a message. How the
 //! threads hang together is told in [`run`].
+mod blackout;
 mod budget;
 #[cfg(feature = "kafka")]
 mod delivery;

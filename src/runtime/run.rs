@@ -14,7 +14,7 @@ use super::mill::Mills;
 use super::repair::repair;
 use super::stop::{Phase, Stop};
 use super::worker::{Shared, work};
-use crate::config::{Delivery as Promise, Settings, TokenCache};
+use crate::config::{Settings, TokenCache};
 use crate::sink::kafka::KafkaSink;
 use crate::source::kafka::{KafkaSource, Keeper};
 use crate::telemetry::{Component, Health, Metrics, serve};
@@ -163,11 +163,6 @@ impl Pipeline {
         let (Some(source), Some(dead_letter)) = (&settings.source.kafka, &settings.dead_letter) else {
             return Err(RunError::Settings("the settings name no source or no dead letters; `udmill check` says more".to_owned()));
         };
-        if settings.run.delivery == Promise::ExactlyOnce {
-            return Err(RunError::Settings(
-                "`run.delivery = \"exactly_once\"` is not offered by this version; use `at_least_once`: repeats carry the same metadata.product_log_id".to_owned(),
-            ));
-        }
         let sink_connection = settings.sink_connection();
         let tokens =
             |connection: &crate::config::Connection| connection.tokens().map(|cache| cache.map(Arc::new)).map_err(RunError::Settings);
