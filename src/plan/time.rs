@@ -45,7 +45,8 @@ fn civil(days: i64) -> (i64, i64, i64) {
 mod tests {
     #[test]
     fn agrees_with_the_calendar_library() {
-        for seconds in (-62_167_219_200i64..253_402_300_800).step_by(86_399 * 97).chain([0, 951_782_399, 951_782_400, 253_402_300_799]) {
+        // The library ends a day early, at 253,402,207,200.
+        for seconds in (-62_167_219_200i64..253_402_207_200).step_by(86_399 * 97).chain([0, 951_782_399, 951_782_400, 253_402_207_200]) {
             let mut out = Vec::new();
             super::rfc3339_millis(seconds * 1000, &mut out);
             let expected = jiff::Timestamp::from_second(seconds).unwrap().to_string();
