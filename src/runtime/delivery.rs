@@ -136,19 +136,25 @@ impl Acks for Delivery {
 
 /// Notes and logs a transport's trouble: a refusal once with what to look at, anything else once a change.
 pub fn report(health: &Health, component: Component, section: &str, identity: &str, code: &str, refused: bool, reason: &str) {
+    // While a refusal stands, what follows from it says nothing new, and its own repeats differ only in their words.
+    if health.report().contains(&format!("{}: {REFUSED}", component.name())) {
+        return;
+    }
     if refused {
-        let text = format!("the broker did not let us in ({identity}): {}; check `{section}.security`", stable(reason));
+        let text = format!("{REFUSED} ({identity}): {}; check `{section}.security`", stable(reason));
         if health.fail(component, &text) {
             tracing::error!(component = component.name(), code, "{text}");
         }
     } else {
-        // While a refusal stands, the disconnects that follow from it say nothing new.
         let text = format!("{}; trying again", stable(reason));
-        if !health.report().contains(&format!("{}: the broker did not let us in", component.name())) && health.fail(component, &text) {
+        if health.fail(component, &text) {
             tracing::warn!(component = component.name(), code, "{text}");
         }
     }
 }
+
+/// How the text of a refusal begins.
+const REFUSED: &str = "the broker did not let us in";
 
 /// librdkafka's reason without what changes from attempt to attempt, so that the same trouble is the same text: `(after 3ms in state ...)`.
 fn stable(reason: &str) -> &str {
@@ -180,6 +186,7 @@ mod tests {
         let say =
             |refused, reason| report(&health, Component::Source, "source.kafka", "PLAIN, user `u`", "Authentication", refused, reason);
         say(true, "b:1: SASL authentication error: no (after 31ms in state AUTH_REQ)");
+        say(true, "Message consumption error: the same in other words");
         say(false, "b:1: Disconnected (after 2ms in state UP)");
         assert_eq!(
             health.report(),

@@ -158,7 +158,20 @@ impl KafkaSource {
                         break Err(SourceError::Fatal(error.to_string()));
                     }
                     let code = error.rdkafka_error_code();
-                    self.keeper.trouble(&code_name(code), is_refusal(code), &error.to_string());
+                    // What concerns the connection arrives at the context's `error` too, with more words.
+                    let is_told = matches!(
+                        code,
+                        Some(
+                            RDKafkaErrorCode::Authentication
+                                | RDKafkaErrorCode::SSL
+                                | RDKafkaErrorCode::AllBrokersDown
+                                | RDKafkaErrorCode::BrokerTransportFailure
+                                | RDKafkaErrorCode::Resolve
+                        )
+                    );
+                    if !is_told {
+                        self.keeper.trouble(&code_name(code), is_refusal(code), &error.to_string());
+                    }
                 }
                 None => {}
             }
