@@ -14,6 +14,7 @@
 //! assert_eq!(event["metadata"]["eventTimestamp"], "2026-01-01T00:00:00Z");
 //! ```
 
+pub mod codes;
 mod outcome;
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,15 @@
 //! One binary for everything that looks at the project from outside: `cargo test --test suite`.
 
 mod architecture;
+mod codes;
 mod commands;
 mod deploy;
 mod diagnostics;
 mod documented_reference;
 mod generated_docs;
+mod golden;
 mod layers;
+mod mills;
 mod openai;
 mod protobuf;
 mod readme;
