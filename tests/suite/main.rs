@@ -3,6 +3,7 @@
 mod architecture;
 mod codes;
 mod commands;
+mod coverage;
 mod deploy;
 mod diagnostics;
 mod documented_reference;
