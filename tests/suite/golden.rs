@@ -1,7 +1,7 @@
 //! Golden cases: `tests/golden/<folder>/<trouble>.in.json` (or `.in.bin`) is a message body as received, `.out.json` what becomes of it.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test suite golden` writes the outcomes anew; read the difference as a reviewer would.
-//! `GOLDEN=part_of_a_name` runs only some. Beside a body may stand `.with.json`: the broker's time and limits that are small enough to reach;
+//! `GOLDEN=part_of_a_name` runs only some. Beside a body may stand `.with.json`: the broker's time, databases of places and limits that are small enough to reach;
 //! and `.mapping.toml`: the only mapping of that case.
 
 use std::collections::BTreeSet;
@@ -27,6 +27,9 @@ struct With {
     body_bytes: Option<usize>,
     records: Option<usize>,
     max_event_bytes: Option<usize>,
+    /// Addresses are looked up in the databases of `tests/data`.
+    #[serde(default)]
+    places: bool,
 }
 
 /// One body and its neighbours.
@@ -95,7 +98,7 @@ impl Case {
             own = mills::engine(&udmill::mapping::built_in(), settings);
             &own
         };
-        let mut worker = mills::worker(engine.limits());
+        let mut worker = if with.places { mills::worker_with_places(engine.limits()) } else { mills::worker(engine.limits()) };
         let outcomes = mills::run(engine, &mut worker, &body, with.received);
         told(engine, &outcomes)
     }

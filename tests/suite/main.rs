@@ -15,5 +15,6 @@ mod openai;
 mod protobuf;
 mod readme;
 mod reference_rows;
+mod rows;
 mod rust_paths;
 mod typed_reference;

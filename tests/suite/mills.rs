@@ -1,10 +1,11 @@
 //! The engine as the proofs of this suite run it: every record under both profiles, as two outputs of one source would.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use udmill::decode::Limits;
 use udmill::engine::{Engine, Message, Outcome, Outcomes, Part, Settings, Timestamp, View, Worker};
+use udmill::enrich::{Databases, Enrichers, Sizes};
 use udmill::mapping::Files;
 use udmill::mapping::compile::Options;
 
@@ -28,7 +29,15 @@ pub fn shipped() -> &'static Engine {
 
 /// A worker without geo databases.
 pub fn worker(limits: Limits) -> Worker {
-    Worker::new(limits, udmill::enrich::Enrichers::new(Default::default(), Default::default(), 1))
+    Worker::new(limits, Enrichers::new(Default::default(), Default::default(), 1))
+}
+
+/// A worker with the databases of `tests/data`.
+pub fn worker_with_places(limits: Limits) -> Worker {
+    let read =
+        |name: &str| std::fs::read(format!("{}/tests/data/{name}.mmdb", env!("CARGO_MANIFEST_DIR"))).expect("a test database is readable");
+    let databases = Databases::new(Some(read("city")), Some(read("asn"))).unwrap_or_else(|faults| panic!("{faults:?}"));
+    Worker::new(limits, Enrichers::new(Arc::new(databases), Sizes::default(), 1))
 }
 
 /// What becomes of one body.
