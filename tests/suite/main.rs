@@ -17,4 +17,5 @@ mod readme;
 mod reference_rows;
 mod rows;
 mod rust_paths;
+mod touched;
 mod typed_reference;
