@@ -51,7 +51,10 @@ fn said(rooms: &[&str], marks: &[&str]) -> BTreeSet<String> {
     words
 }
 
-fn listed(is: fn(&Said) -> bool) -> BTreeSet<String> {
+/// Chooses codes by what they are said of.
+type Is = fn(&Said) -> bool;
+
+fn listed(is: Is) -> BTreeSet<String> {
     CODES.iter().filter(|code| is(&code.said)).map(|code| code.id.to_owned()).collect()
 }
 
@@ -94,7 +97,7 @@ fn the_page_of_codes() {
         "# Codes\n\nEvery word that a dead letter, a skipped part, a note or a repair may carry. They are stable, so alerts may name them. Made from\n\
          `src/engine/codes.rs` by `UPDATE_GOLDEN=1 cargo test --test suite codes`; do not edit.\n",
     );
-    let sections: [(&str, &str, fn(&Said) -> bool); 4] = [
+    let sections: [(&str, &str, Is); 4] = [
         ("Rejected", "The part becomes a dead letter with its own bytes; its neighbours are untouched.", |said| {
             matches!(said, Said::Reject(_))
         }),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use udmill::engine::{Outcome, Outcomes};
+use udmill::udm::{Level, lint};
 
 use crate::mills;
 
@@ -34,15 +35,15 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// Every sample file that stands for real traffic. The `defects` are damaged on purpose and have golden cases of their own.
-fn sample_files() -> Vec<PathBuf> {
+/// Every sample file that stands for real traffic, and the `defects`, which are damaged on purpose.
+fn sample_files(is_damaged_too: bool) -> Vec<PathBuf> {
     let mut folders = vec![folder().join("samples")];
     let mut files = Vec::new();
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(&next).expect("samples are readable") {
             let path = entry.expect("a folder entry is readable").path();
             if path.is_dir() {
-                if !path.ends_with("defects") {
+                if is_damaged_too || !path.ends_with("defects") {
                     folders.push(path);
                 }
             } else if path.extension().is_some_and(|ending| ending == "json" || ending == "ndjson") {
@@ -149,7 +150,7 @@ fn counted() -> (BTreeMap<String, Family>, usize) {
     let mut worker = mills::worker(mills::shipped().limits());
     worker.trace(true);
     let mut uncounted = 0;
-    for file in sample_files() {
+    for file in sample_files(false) {
         let bytes = fs::read(&file).expect("a sample is readable");
         let is_lines = file.extension().is_some_and(|ending| ending == "ndjson");
         if is_lines {
@@ -173,7 +174,7 @@ fn listed(name: &str) -> Vec<csv::StringRecord> {
     let mut reader = csv::Reader::from_path(folder().join("reference").join(name)).expect("the list is readable");
     let lines: Vec<_> = reader.records().map(|row| row.expect("the list is sound CSV")).collect();
     for line in &lines {
-        assert!(line.iter().last().is_some_and(|reason| reason.len() > 15), "{name}: {line:?} wants a reason");
+        assert!(line.iter().next_back().is_some_and(|reason| reason.len() > 15), "{name}: {line:?} wants a reason");
     }
     lines
 }
@@ -296,4 +297,31 @@ fn a_pattern_stands_for_its_paths() {
     assert!(matches("*.x.*", "a.x.b"));
     assert!(!matches("identity.claims.*", "identity.claim.aio"));
     assert!(!matches("a", "ab"));
+}
+
+/// Every event that any sample gives, under both profiles, is one that the schema and the rules of its type allow.
+#[test]
+fn every_event_of_the_samples_is_sound() {
+    let engine = mills::shipped();
+    let mut worker = mills::worker_with_places(engine.limits());
+    let mut faults = BTreeSet::new();
+    let (mut events, mut parts) = (0, 0);
+    for file in sample_files(true) {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = fs::read(&file).expect("a sample is readable");
+        let lines: Vec<&[u8]> =
+            if name.ends_with(".ndjson") { bytes.split(|byte| *byte == b'\n').collect() } else { vec![bytes.as_slice()] };
+        for line in lines.into_iter().filter(|line| !line.is_empty()) {
+            let outcomes = mills::run(engine, &mut worker, line, Some(1_767_225_600_000));
+            parts += outcomes.parts.len();
+            for event in outcomes.parts.iter().filter_map(|part| mills::event(&outcomes, part)) {
+                events += 1;
+                let wrong = lint(&event).into_iter().filter(|finding| finding.level == Level::Error);
+                faults.extend(wrong.map(|finding| format!("{name}: {finding:?}")));
+            }
+        }
+    }
+    println!("{events} events of {parts} parts");
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.into_iter().collect::<Vec<_>>().join("\n"));
+    assert!(events > 2000, "the samples give more than {events} events");
 }

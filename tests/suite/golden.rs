@@ -15,6 +15,7 @@ use udmill::decode::Limits;
 use udmill::engine::codes::{CODES, Said};
 use udmill::engine::{Engine, Outcome, Outcomes, Part, Settings};
 use udmill::mapping::Files;
+use udmill::udm::{Level, lint};
 
 use crate::mills::{self, PROFILES};
 
@@ -169,6 +170,8 @@ fn part_told(engine: &Engine, outcomes: &Outcomes, part: &Part) -> Value {
         told["notes"] = json!(notes);
     }
     if let Some(event) = mills::event(outcomes, part) {
+        let wrong: Vec<_> = lint(&event).into_iter().filter(|finding| finding.level == Level::Error).collect();
+        assert!(wrong.is_empty(), "the event is not sound: {wrong:?}\n{event:#}");
         told["event"] = event;
     }
     told

@@ -68,7 +68,7 @@ fn is_key(wanted: &str, found: &str) -> bool {
     let wanted = if wanted.starts_with('<') { "*" } else { wanted };
     match wanted.split_once('*') {
         Some((head, tail)) => found.len() >= head.len() + tail.len() && found.starts_with(head) && found.ends_with(tail),
-        None => wanted.replace('<', "").replace('>', "") == found,
+        None => wanted.replace(['<', '>'], "") == found,
     }
 }
 
