@@ -6,6 +6,8 @@
 pub mod check;
 mod completions;
 pub mod dead_letter;
+#[cfg(feature = "kafka")]
+pub mod demo;
 pub mod explain;
 pub mod input;
 pub mod mapping_files;
@@ -81,6 +83,9 @@ enum Command {
     Test(test_cases::Args),
     /// Find every fault of the mappings at once
     Check(check::Args),
+    /// Run the whole flow in this process: a broker, sample messages, events, metrics
+    #[cfg(feature = "kafka")]
+    Demo(demo::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -94,6 +99,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test_cases::run(&args),
         Command::Check(args) => check::run(&args),
+        #[cfg(feature = "kafka")]
+        Command::Demo(args) => demo::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

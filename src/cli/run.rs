@@ -34,8 +34,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let settings = Settings::read(&args.config.display().to_string(), &text)
         .map_err(|faults| Failure::config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
     init_log(settings.log.format == LogFormat::Json, &settings.log.filter).map_err(Failure::config)?;
-    let mills = EngineMills::new(&settings, load(&settings)).map_err(|faults| Failure::config(faults.join("\n")))?;
-    match run_stream(&settings, Arc::new(mills)) {
+    match run_stream(&settings, mills(&settings)?) {
         Ok(Ended::Drained) => Ok(Exit::Done),
         Ok(Ended::CutShort { unsettled }) => Err(Failure {
             exit: Exit::Io,
@@ -44,6 +43,15 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Err(RunError::Settings(text)) => Err(Failure::config(text)),
         Err(RunError::Fatal(text)) => Err(Failure { exit: Exit::Io, text }),
     }
+}
+
+/// The engine behind every output of the settings.
+///
+/// # Errors
+///
+/// Faults of the mappings and databases, all at once.
+pub fn mills(settings: &Settings) -> Result<Arc<EngineMills>, Failure> {
+    EngineMills::new(settings, load(settings)).map(Arc::new).map_err(|faults| Failure::config(faults.join("\n")))
 }
 
 /// Reads mappings and databases from where the settings say, now and at every reload.

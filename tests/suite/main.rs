@@ -4,6 +4,8 @@ mod architecture;
 mod codes;
 mod commands;
 mod coverage;
+#[cfg(feature = "kafka")]
+mod demo;
 mod deploy;
 mod diagnostics;
 mod documented_reference;
