@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::paint::{BAD, FAINT, GOOD, STRONG};
 use super::{Exit, Failure, mapping_files};
 use crate::config::{Fault, Settings};
+use crate::engine::{self, Engine, View};
 use crate::enrich::Databases;
 use crate::mapping::compile::{Options, compile};
 use crate::mapping::diagnostic::Severity;
@@ -138,6 +139,10 @@ impl Checked {
                 }
             }
         }
+        // Whether two mappings claim the same records shows only when all stand side by side; the rest was found above.
+        if let Err(faults) = Engine::build(files, &[View::default()], engine::Settings::default()) {
+            checked.take(faults.into_iter().filter(|fault| fault.code == "M058").collect());
+        }
         checked
     }
 
@@ -223,6 +228,18 @@ mod tests {
         assert!(checked.errors() >= 2, "{text}");
         assert_eq!(text.matches("openai/audit.toml:4:").count(), 1, "one fault is told once, though every profile meets it:\n{text}");
         assert!(text.contains("openai/audit.toml:5:"), "{text}");
+    }
+
+    #[test]
+    fn two_mappings_that_claim_the_same_records_are_refused() {
+        let openai = include_str!("../../mappings/openai/audit.toml");
+        let head: String = openai.lines().take_while(|line| !line.starts_with("[match]")).map(|line| format!("{line}\n")).collect();
+        let rest = "[match]\nany = [ { shape = \"openai_audit\" } ]\n[event_type]\nrules = [ { is = \"GENERIC_EVENT\" } ]\n\
+                    [fields]\nrows = [ { from = \"effective_at\", to = \"metadata.event_timestamp\", as = \"unix_seconds\" } ]\n";
+        let (files, checked) = with_site("acme/audit.toml", &format!("{head}{rest}"));
+        let text = mapping::render(&checked.found, &files, false);
+        assert_eq!(checked.errors(), 1, "{text}");
+        assert!(text.contains("error[M058]"), "{text}");
     }
 
     #[test]
