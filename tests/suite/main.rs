@@ -9,6 +9,8 @@ mod demo;
 mod deploy;
 mod diagnostics;
 mod documented_reference;
+mod ends;
+mod equality;
 mod generated_docs;
 mod golden;
 mod layers;
