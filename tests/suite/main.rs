@@ -16,6 +16,7 @@ mod golden;
 mod layers;
 mod mills;
 mod openai;
+mod properties;
 mod protobuf;
 mod readme;
 mod reference_rows;
