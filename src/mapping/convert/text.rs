@@ -29,6 +29,19 @@ pub(super) const CONVERTERS: &[Converter] = &[
         examples: &[("\"upper\"", "Get", "GET")],
     },
     Converter {
+        name: "if_not_lower",
+        run: if_not_lower,
+        takes: "text",
+        gives: Gives::Same,
+        params: &[],
+        doc: "The text itself when it holds an ASCII letter in upper case; absent when `lower` would change nothing. For the original beside a \
+              field in lower case, where only a difference is worth keeping.",
+        examples: &[
+            ("\"if_not_lower\"", "MICROSOFT.WEB/SITES/WRITE", "MICROSOFT.WEB/SITES/WRITE"),
+            ("\"if_not_lower\"", "microsoft.web/sites/write", "absent"),
+        ],
+    },
+    Converter {
         name: "trim",
         run: trim,
         takes: "text",
@@ -252,22 +265,45 @@ fn part(part: &[u8], whole: &[u8], input: Input<'_>, out: &mut Vec<u8>) -> Resul
 }
 
 fn lower(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
-    recase(input, out, u8::is_ascii_uppercase, <[u8]>::make_ascii_lowercase)
-}
-
-fn upper(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
-    recase(input, out, u8::is_ascii_lowercase, <[u8]>::make_ascii_uppercase)
-}
-
-fn recase(input: Input<'_>, out: &mut Vec<u8>, other: fn(&u8) -> bool, change: fn(&mut [u8])) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Ok(Output::Same) };
-    if !text.iter().any(other) {
+    if !holds_upper(text) {
         return Ok(Output::Same);
     }
     let start = out.len();
     out.extend_from_slice(text);
-    change(&mut out[start..]);
+    out[start..].make_ascii_lowercase();
     Ok(Output::Text)
+}
+
+fn upper(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
+    let Input::Text(text) = input else { return Ok(Output::Same) };
+    if !holds(text, u8::is_ascii_lowercase) {
+        return Ok(Output::Same);
+    }
+    let start = out.len();
+    out.extend_from_slice(text);
+    out[start..].make_ascii_uppercase();
+    Ok(Output::Text)
+}
+
+fn if_not_lower(input: Input<'_>, _: &Args, _: &mut Vec<u8>) -> Result<Output, Fault> {
+    match input {
+        Input::Text(text) if holds_upper(text) => Ok(Output::Same),
+        _ => Ok(Output::Absent),
+    }
+}
+
+/// Whether an ASCII letter in upper case is in `text`.
+pub(super) fn holds_upper(text: &[u8]) -> bool {
+    holds(text, u8::is_ascii_uppercase)
+}
+
+/// Whether any byte passes `test`. Blocks of a fixed length without an early way out are what the compiler turns into vector code.
+#[inline(always)]
+fn holds(text: &[u8], test: impl Fn(&u8) -> bool) -> bool {
+    let (blocks, rest) = text.as_chunks::<16>();
+    blocks.iter().any(|block| block.iter().fold(false, |found, byte| found | test(byte)))
+        | rest.iter().fold(false, |found, byte| found | test(byte))
 }
 
 fn trim(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
