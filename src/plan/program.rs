@@ -81,7 +81,9 @@ pub(crate) enum Fit {
     UInt32,
     Int64,
     UInt64,
+    /// A number of 32-bit range; its precision is the reader's matter.
     Float,
+    Double,
     Bool,
     Port,
     /// Text that the schema constrains further.

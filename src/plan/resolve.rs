@@ -403,7 +403,11 @@ fn fits(value: Value, fit: Fit, text: &[u8]) -> Option<Value> {
         Fit::Int64 => within(i64::MIN.into(), i64::MAX.into()),
         Fit::UInt64 => within(0, u64::MAX.into()),
         Fit::Port => within(1, 65_535),
-        Fit::Float => matches!(value.tag, Tag::Int | Tag::UInt | Tag::Float).then_some(value),
+        Fit::Float => match value.tag {
+            Tag::Float => (f64::from_bits(value.bits).abs() <= f64::from(f32::MAX)).then_some(value),
+            _ => int.map(|_| value),
+        },
+        Fit::Double => matches!(value.tag, Tag::Int | Tag::UInt | Tag::Float).then_some(value),
         Fit::Bool => (value.tag == Tag::Bool).then_some(value),
         Fit::Text(constraint) => {
             let shown = std::str::from_utf8(value.bytes(text)).ok()?;
