@@ -6,15 +6,38 @@ use std::hash::BuildHasherDefault;
 /// Keys are the mapping's own, so a fixed hash does; what is probed is never inserted.
 type ByKey = HashMap<Box<[u8]>, u32, BuildHasherDefault<ahash::AHasher>>;
 
+/// Row numbers by text, one map for each length that occurs: a look-up costs a probe for each, however many texts there are.
+#[derive(Debug, Default)]
+pub struct ByLength(Vec<(usize, ByKey)>);
+
+impl ByLength {
+    /// Adds a lower-case text. Of two equal texts the first stays.
+    pub fn insert(&mut self, text: Box<[u8]>, row: u32) {
+        let length = text.len();
+        // Longest first.
+        let at = self.0.partition_point(|(known, _)| *known > length);
+        if self.0.get(at).is_none_or(|(known, _)| *known != length) {
+            self.0.insert(at, (length, ByKey::default()));
+        }
+        self.0[at].1.entry(text).or_insert(row);
+    }
+
+    /// Length and row of the longest text that `part` cuts out of a key of `length` bytes.
+    fn longest<'k>(&self, length: usize, part: impl Fn(usize) -> &'k [u8]) -> Option<(usize, u32)> {
+        let fitting = self.0.iter().filter(|(known, _)| *known <= length);
+        fitting.filter_map(|(known, rows)| Some((*known, *rows.get(part(*known))?))).next()
+    }
+}
+
 /// A compiled look-up table. Keys are lower case; the caller passes any case.
 #[derive(Debug, Default)]
 pub struct Lookup {
     /// Row numbers by key.
     pub exact: ByKey,
-    /// Longest first.
-    pub prefixes: Vec<(Box<[u8]>, u32)>,
-    /// Longest first.
-    pub suffixes: Vec<(Box<[u8]>, u32)>,
+    /// Row numbers by text that a key starts with.
+    pub prefixes: ByLength,
+    /// Row numbers by text that a key ends with.
+    pub suffixes: ByLength,
     /// In order.
     pub patterns: Vec<(regex::bytes::Regex, u32)>,
     /// Values by row, then column.
@@ -31,26 +54,27 @@ impl Lookup {
     }
 
     fn row(&self, key: &[u8]) -> Option<u32> {
-        // Keys longer than this are no words of a look-up; only patterns may still take them.
+        // Only a key with upper case or one of unusual length needs another form; no key is copied to the heap but a long one.
         let mut folded = [0u8; 128];
-        let lower: &[u8] = if key.len() <= folded.len() {
-            folded[..key.len()].copy_from_slice(key);
-            folded[..key.len()].make_ascii_lowercase();
-            &folded[..key.len()]
-        } else {
+        let long;
+        let lower: &[u8] = if !key.iter().any(u8::is_ascii_uppercase) {
             key
+        } else if let Some(folded) = folded.get_mut(..key.len()) {
+            folded.copy_from_slice(key);
+            folded.make_ascii_lowercase();
+            folded
+        } else {
+            long = key.to_ascii_lowercase();
+            &long
         };
         if let Some(row) = self.exact.get(lower) {
             return Some(*row);
         }
-        let starts = |text: &[u8]| lower.len() >= text.len() && lower[..text.len()].eq_ignore_ascii_case(text);
-        let ends = |text: &[u8]| lower.len() >= text.len() && lower[lower.len() - text.len()..].eq_ignore_ascii_case(text);
-        let prefix = self.prefixes.iter().find(|(text, _)| starts(text));
-        let suffix = self.suffixes.iter().find(|(text, _)| ends(text));
+        let prefix = self.prefixes.longest(lower.len(), |length| &lower[..length]);
+        let suffix = self.suffixes.longest(lower.len(), |length| &lower[lower.len() - length..]);
         let longest = match (prefix, suffix) {
-            (Some(a), Some(b)) => Some(if b.0.len() > a.0.len() { b.1 } else { a.1 }),
-            (Some(a), None) => Some(a.1),
-            (None, b) => b.map(|b| b.1),
+            (Some(a), Some(b)) => Some(if b.0 > a.0 { b.1 } else { a.1 }),
+            (a, b) => a.or(b).map(|found| found.1),
         };
         longest.or_else(|| self.patterns.iter().find(|(pattern, _)| pattern.is_match(key)).map(|(_, row)| *row)).or(self.default)
     }

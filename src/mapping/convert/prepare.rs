@@ -151,8 +151,8 @@ pub fn compile_lookup(table: &LookupTable) -> Lookup {
             LookupKey::Exact(text) => {
                 lookup.exact.entry(lower(text)).or_insert(index);
             }
-            LookupKey::Prefix(text) => lookup.prefixes.push((lower(text), index)),
-            LookupKey::Suffix(text) => lookup.suffixes.push((lower(text), index)),
+            LookupKey::Prefix(text) => lookup.prefixes.insert(lower(text), index),
+            LookupKey::Suffix(text) => lookup.suffixes.insert(lower(text), index),
             LookupKey::Pattern(pattern) => lookup.patterns.push((pattern.clone(), index)),
         }
     }
@@ -160,8 +160,5 @@ pub fn compile_lookup(table: &LookupTable) -> Lookup {
         lookup.default = Some(lookup.rows.len() as u32);
         lookup.rows.push(values(row));
     }
-    // A stable sort: rows of one length keep the order of the table.
-    lookup.prefixes.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-    lookup.suffixes.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
     lookup
 }
