@@ -55,72 +55,104 @@ pub(super) const CONVERTERS: &[Converter] = &[Converter {
     ],
 }];
 
-/// The pieces of an id; every range is of the text.
+/// How many type and name pairs may follow one provider; ARM ids of today have five.
+const MAX_DEPTH: usize = 8;
+
+/// The pieces of an id, all of them parts of its text: nothing is copied before it is known what is asked for.
 #[derive(Default)]
 struct Id<'a> {
-    tenant: &'a str,
-    management_group: &'a str,
-    subscription: &'a str,
-    group: &'a str,
+    tenant: &'a [u8],
+    management_group: &'a [u8],
+    subscription: &'a [u8],
+    group: &'a [u8],
     /// Of the last `/providers/`.
-    provider: &'a str,
-    /// Type and name pairs behind the last provider.
-    types: Pairs<'a>,
-    /// What stands before the last `/providers/`, when it holds a resource itself: the target of an extension such as a role assignment.
-    scope: Option<(&'a str, Pairs<'a>)>,
+    provider: &'a [u8],
+    /// Type and name pairs behind the last provider, with the slashes between them.
+    types: &'a [u8],
+    /// The same without the last pair.
+    outer: &'a [u8],
+    /// How many pairs `types` holds.
+    depth: usize,
+    /// The name in the last pair; empty for a collection.
+    last: &'a [u8],
+    /// Provider and pairs before the last `/providers/`, when they are a resource: the target of an extension such as a role assignment.
+    scope: Option<(&'a [u8], &'a [u8])>,
 }
 
-/// Type and name pairs without an allocation: a resource lies at most this deep; ARM ids of today have five.
-#[derive(Clone, Copy, Default)]
-struct Pairs<'a> {
-    pairs: [(&'a str, &'a str); 8],
-    length: usize,
+/// What stands between slashes. A slash too many (`//`, seen in VNet flow records) or at the end names nothing.
+struct Pieces<'a> {
+    text: &'a [u8],
+    /// Where the next piece starts; up to one behind the end.
+    at: usize,
+    slashes: memchr::Memchr<'a>,
 }
 
-impl<'a> Pairs<'a> {
-    fn as_slice(&self) -> &[(&'a str, &'a str)] {
-        &self.pairs[..self.length]
+impl<'a> Pieces<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self { text, at: 0, slashes: memchr::memchr_iter(b'/', text) }
     }
 
-    fn push(&mut self, kind: &'a str, name: &'a str) -> Option<()> {
-        *self.pairs.get_mut(self.length)? = (kind, name);
-        self.length += 1;
-        Some(())
+    /// The text from `start` to where the next piece starts.
+    fn since(&self, start: usize) -> &'a [u8] {
+        &self.text[start..self.at.min(self.text.len())]
+    }
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        while self.at < self.text.len() {
+            let start = self.at;
+            let end = self.slashes.next().unwrap_or(self.text.len());
+            self.at = end + 1;
+            if end > start {
+                return Some(&self.text[start..end]);
+            }
+        }
+        None
     }
 }
 
 impl<'a> Id<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
+    fn parse(text: &'a [u8]) -> Option<Self> {
         let mut id = Self::default();
-        if !text.starts_with('/') {
+        if text.first() != Some(&b'/') {
             return None;
         }
-        // A slash too many (`//`, seen in VNet flow records) or at the end names nothing.
-        let mut pieces = text.split('/').filter(|piece| !piece.is_empty());
+        let mut pieces = Pieces::of(text);
+        let mut types_start = 0;
         let mut any = false;
-        while let Some(piece) = pieces.next() {
+        loop {
+            let start = pieces.at;
+            let Some(piece) = pieces.next() else { break };
             any = true;
-            if piece.eq_ignore_ascii_case("providers") {
+            if piece.eq_ignore_ascii_case(b"providers") {
                 let provider = pieces.next()?;
-                let before = std::mem::take(&mut id.types);
-                if before.length > 0 {
-                    id.scope = Some((id.provider, before));
+                if id.depth > 0 {
+                    id.scope = Some((id.provider, id.types));
                 }
-                id.provider = provider;
+                (id.provider, id.types, id.outer, id.last, id.depth) = (provider, b"", b"", b"", 0);
+                types_start = pieces.at;
             } else if id.provider.is_empty() {
                 let name = pieces.next()?;
                 match piece {
-                    _ if piece.eq_ignore_ascii_case("subscriptions") => id.subscription = name,
-                    _ if piece.eq_ignore_ascii_case("resourcegroups") => id.group = name,
-                    _ if piece.eq_ignore_ascii_case("tenants") => id.tenant = name,
+                    _ if piece.eq_ignore_ascii_case(b"subscriptions") => id.subscription = name,
+                    _ if piece.eq_ignore_ascii_case(b"resourcegroups") => id.group = name,
+                    _ if piece.eq_ignore_ascii_case(b"tenants") => id.tenant = name,
                     _ => return None,
                 }
             } else {
+                if id.depth == MAX_DEPTH {
+                    return None;
+                }
                 // A collection without a name (`.../virtualMachines`) is what list operations name.
-                let name = pieces.next().unwrap_or_default();
-                id.types.push(piece, name)?;
-                if id.provider.eq_ignore_ascii_case("microsoft.management") && piece.eq_ignore_ascii_case("managementgroups") {
-                    id.management_group = name;
+                id.last = pieces.next().unwrap_or_default();
+                id.depth += 1;
+                id.outer = &text[types_start..start];
+                id.types = pieces.since(types_start);
+                if piece.eq_ignore_ascii_case(b"managementgroups") && id.provider.eq_ignore_ascii_case(b"microsoft.management") {
+                    id.management_group = id.last;
                 }
             }
         }
@@ -128,13 +160,13 @@ impl<'a> Id<'a> {
     }
 
     /// The name of the innermost thing.
-    fn name(&self) -> &'a str {
-        match self.types.as_slice().last() {
-            Some((_, name)) => name,
-            None if !self.provider.is_empty() => "",
-            None if !self.group.is_empty() => self.group,
-            None if !self.subscription.is_empty() => self.subscription,
-            None => self.tenant,
+    fn name(&self) -> &'a [u8] {
+        match () {
+            () if self.depth > 0 => self.last,
+            () if !self.provider.is_empty() => b"",
+            () if !self.group.is_empty() => self.group,
+            () if !self.subscription.is_empty() => self.subscription,
+            () => self.tenant,
         }
     }
 
@@ -148,85 +180,85 @@ impl<'a> Id<'a> {
                 b"microsoft.resources/tenants"
             };
             out.extend_from_slice(scope);
-        } else if self.types.length > 0 {
-            out.extend_from_slice(self.provider.as_bytes());
-            for (kind, _) in self.types.as_slice() {
-                out.push(b'/');
-                out.extend_from_slice(kind.as_bytes());
-            }
+        } else if self.depth > 0 {
+            out.extend_from_slice(self.provider);
+            // Every second piece is a name.
+            Pieces::of(self.types).step_by(2).for_each(|kind| write_piece(kind, out));
         }
     }
 
     /// The id down to the group, or the subscription or tenant when there is no group.
     fn write_scope(&self, with_group: bool, out: &mut Vec<u8>) {
-        for (kind, name) in
-            [("tenants", self.tenant), ("subscriptions", self.subscription), ("resourcegroups", if with_group { self.group } else { "" })]
-        {
+        let group: &[u8] = if with_group { self.group } else { b"" };
+        for (kind, name) in [(&b"/tenants"[..], self.tenant), (b"/subscriptions", self.subscription), (b"/resourcegroups", group)] {
             if !name.is_empty() {
-                write_pair(kind, name, out);
+                out.extend_from_slice(kind);
+                write_piece(name, out);
             }
-        }
-    }
-
-    fn write_resource(&self, provider: &str, types: &[(&str, &str)], out: &mut Vec<u8>) {
-        write_pair("providers", provider, out);
-        for (kind, name) in types {
-            write_pair(kind, name, out);
         }
     }
 
     fn write_id(&self, out: &mut Vec<u8>) {
         self.write_scope(true, out);
-        if let Some((provider, types)) = &self.scope {
-            self.write_resource(provider, types.as_slice(), out);
+        if let Some((provider, types)) = self.scope {
+            write_resource(provider, types, out);
         }
         if !self.provider.is_empty() {
-            self.write_resource(self.provider, self.types.as_slice(), out);
+            write_resource(self.provider, self.types, out);
         }
     }
 
     fn write_parent(&self, out: &mut Vec<u8>) {
-        let (scope, outer) = (self.scope.as_ref(), self.types.as_slice().split_last().map_or(&[][..], |(_, outer)| outer));
-        if scope.is_none() && outer.is_empty() {
+        if self.scope.is_none() && self.depth < 2 {
             return;
         }
         self.write_scope(true, out);
-        if let Some((provider, types)) = scope {
-            self.write_resource(provider, types.as_slice(), out);
+        if let Some((provider, types)) = self.scope {
+            write_resource(provider, types, out);
         }
-        if !outer.is_empty() {
-            self.write_resource(self.provider, outer, out);
+        if self.depth > 1 {
+            write_resource(self.provider, self.outer, out);
         }
     }
 }
 
-fn write_pair(kind: &str, name: &str, out: &mut Vec<u8>) {
-    for piece in [kind, name] {
-        if !piece.is_empty() {
-            out.push(b'/');
-            out.extend_from_slice(piece.as_bytes());
-        }
+fn write_resource(provider: &[u8], types: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"/providers");
+    write_piece(provider, out);
+    Pieces::of(types).for_each(|piece| write_piece(piece, out));
+}
+
+fn write_piece(piece: &[u8], out: &mut Vec<u8>) {
+    out.push(b'/');
+    out.extend_from_slice(piece);
+}
+
+/// Without white space at both ends. The text is UTF-8 as decode hands it out; a slash is never part of a longer character.
+fn trimmed(text: &[u8]) -> Result<&[u8], Fault> {
+    match text {
+        [first, .., last] if first.is_ascii_graphic() && last.is_ascii_graphic() => Ok(text),
+        _ => Ok(utf8(text)?.trim().as_bytes()),
     }
 }
 
 fn resource_id(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     const FAULT: Fault = Fault("not_a_resource_id");
     let Input::Text(text) = input else { return Err(FAULT) };
-    let id = Id::parse(utf8(text)?.trim()).ok_or(FAULT)?;
+    let id = Id::parse(trimmed(text)?).ok_or(FAULT)?;
     let start = out.len();
     let part = PARTS.get(args.numbers[0] as usize).copied().unwrap_or("id");
     match part {
-        "name" => out.extend_from_slice(id.name().as_bytes()),
+        "name" => out.extend_from_slice(id.name()),
         "type" => id.write_type(out),
-        "provider" => out.extend_from_slice(id.provider.as_bytes()),
-        "subscription" => out.extend_from_slice(id.subscription.as_bytes()),
-        "resource_group" => out.extend_from_slice(id.group.as_bytes()),
+        "provider" => out.extend_from_slice(id.provider),
+        "subscription" => out.extend_from_slice(id.subscription),
+        "resource_group" => out.extend_from_slice(id.group),
         "parent" => id.write_parent(out),
         "group_id" if !id.group.is_empty() => id.write_scope(true, out),
         "subscription_id" if !id.subscription.is_empty() => id.write_scope(false, out),
         "group_id" | "subscription_id" => {}
-        "management_group" => out.extend_from_slice(id.management_group.as_bytes()),
-        "tenant" => out.extend_from_slice(id.tenant.as_bytes()),
+        "management_group" => out.extend_from_slice(id.management_group),
+        "tenant" => out.extend_from_slice(id.tenant),
         _ => id.write_id(out),
     }
     if out.len() == start {
