@@ -96,25 +96,28 @@ fn guid(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> 
     if !dashed && text.len() != 32 {
         return Err(FAULT);
     }
-    let (mut written, mut zero) = (0, true);
-    for (at, byte) in text.iter().enumerate() {
-        if dashed && matches!(at, 8 | 13 | 18 | 23) {
-            if *byte != b'-' {
+    let mut written = [b'-'; 36];
+    let (mut from, mut digits) = (text.iter(), 0u8);
+    for (at, to) in written.iter_mut().enumerate() {
+        if matches!(at, 8 | 13 | 18 | 23) {
+            if dashed && from.next() != Some(&b'-') {
                 return Err(FAULT);
             }
             continue;
         }
-        if !byte.is_ascii_hexdigit() {
-            return Err(FAULT);
-        }
-        if matches!(written, 8 | 12 | 16 | 20) {
-            out.push(b'-');
-        }
-        out.push(byte.to_ascii_lowercase());
-        zero &= *byte == b'0';
-        written += 1;
+        let Some(digit) = from.next().filter(|byte| byte.is_ascii_hexdigit()) else { return Err(FAULT) };
+        *to = digit.to_ascii_lowercase();
+        // All bits that a digit other than 0 sets.
+        digits |= *to ^ b'0';
     }
-    Ok(if zero { Output::Absent } else { Output::Text })
+    if digits == 0 {
+        return Ok(Output::Absent);
+    }
+    if input == Input::Text(&written) {
+        return Ok(Output::Same);
+    }
+    out.extend_from_slice(&written);
+    Ok(Output::Text)
 }
 
 /// Lower case into `out`, or nothing at all when it is so already.
