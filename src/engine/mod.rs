@@ -238,10 +238,11 @@ impl Engine {
         let context = RecordContext { record: root, max_event_bytes: self.settings.max_event_bytes };
         for (view, plan) in self.plans.get(mapping as usize).into_iter().flatten().enumerate() {
             worker.state.repair = repair;
+            let suspicious = worker.state.suspicious;
             let mut tools =
                 Tools { doc: &mut worker.doc, decoder: &mut worker.decoder, enrich: &mut worker.enrichers, redactor: &self.redactor };
             let mut events = std::mem::take(&mut outcomes.events);
-            let mut collector = Collector { outcomes, view: view as u16, mapping, finding, matched_by, facts: &worker.facts };
+            let mut collector = Collector { outcomes, view: view as u16, mapping, finding, matched_by, facts: &worker.facts, suspicious };
             plan.run(&mut worker.state, &mut tools, &context, &mut collector, &mut events);
             outcomes.events = events;
         }
@@ -266,6 +267,8 @@ struct Collector<'a> {
     finding: u32,
     matched_by: Option<MatchedBy>,
     facts: &'a classify::Facts,
+    /// The message may hold a secret. Facts are in lower case, where a secret no longer looks like one.
+    suspicious: bool,
 }
 
 impl PartSink for Collector<'_> {
@@ -284,12 +287,13 @@ impl PartSink for Collector<'_> {
     fn traced(&mut self, trace: PartTrace, repair: Option<String>) {
         let by = self.matched_by.map_or("pinned by the configuration", MatchedBy::name);
         let facts = self.facts;
+        let shown = |fact: &str| if self.suspicious { "(not shown: the message may hold a secret)" } else { fact }.to_owned();
         let matched_by = format!(
             "{by}: shape `{}` ({}), provider `{}`, category `{}`",
             facts.shape.name(),
             facts.why,
-            facts.provider(),
-            facts.category()
+            shown(facts.provider()),
+            shown(facts.category())
         );
         let part = self.outcomes.parts.len().saturating_sub(1);
         self.outcomes.traces.push(Trace { part, matched_by, repair, plan: trace });

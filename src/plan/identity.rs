@@ -15,7 +15,14 @@ impl Plan {
         for source in &self.id {
             let slot = self.read(state, tools.doc, tools.decoder, source);
             if !slot.value.is_absent() && slot.value.tag != Tag::Container {
-                id.extend_from_slice(slot.value.shown(&tools.doc.text, &mut NumberText::default()));
+                let mut number = NumberText::default();
+                let shown = slot.value.shown(&tools.doc.text, &mut number);
+                // A secret is no identity to show around; the hash tells such records apart without it.
+                if state.suspicious && tools.redactor.redact(shown, id) {
+                    id.clear();
+                    continue;
+                }
+                id.extend_from_slice(shown);
                 state.mark_read(slot.node);
                 return;
             }

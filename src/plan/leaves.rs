@@ -1,6 +1,7 @@
 //! What no row read: counted, or kept in `additional` as flat text, with a limit that says so when it is reached.
 
 use super::json::{self, Form};
+use super::redact;
 use super::resolve::Tools;
 use super::state::{MAX_KEPT, MAX_KEPT_BYTES, State};
 use super::value::{NO_NODE, Tag, Value};
@@ -77,12 +78,16 @@ impl Plan {
             }
             let start = out.len();
             out.extend_from_slice(b"\"unmapped.");
-            json::escaped(path, out);
+            scratch.clear();
+            if state.suspicious && tools.redactor.redact(path, &mut scratch) {
+                json::escaped(&scratch, out);
+            } else {
+                json::escaped(path, out);
+            }
             out.extend_from_slice(b"\":");
             let value = Value::of(tools.doc, tools.doc.node(node));
-            let name = path.rsplit(|byte| *byte == b'.').next().unwrap_or(path);
             scratch.clear();
-            if super::redact::sensitive_name(name) {
+            if redact::sensitive_path(path) || (value.tag == Tag::Text && redact::holds_sensitive_tree(value.bytes(text))) {
                 out.extend_from_slice(b"\"[redacted]\"");
                 redacted += 1;
             } else if state.suspicious && value.tag == Tag::Text && tools.redactor.redact(value.bytes(text), &mut scratch) {

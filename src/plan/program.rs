@@ -34,6 +34,8 @@ pub(crate) enum Tail {
 pub(crate) struct Step {
     pub run: Convert,
     pub args: Args,
+    /// Its result tells nothing of its input, so it may read a secret.
+    pub is_digest: bool,
 }
 
 /// Where a row's value comes from.

@@ -254,6 +254,26 @@ pub fn sensitive_tree(name: &[u8]) -> bool {
     body || name.eq_ignore_ascii_case(b"requestmessages") || name.eq_ignore_ascii_case(b"responsemessages")
 }
 
+/// Whether a dotted path names a secret: its last name is one of [`sensitive_name`], or any of them is one of [`sensitive_tree`].
+pub fn sensitive_path(path: &[u8]) -> bool {
+    let mut names = path.split(|byte| *byte == b'.');
+    names.clone().next_back().is_some_and(sensitive_name) || names.any(sensitive_tree)
+}
+
+/// Whether a text is JSON that nobody opened and that has a member of [`sensitive_tree`].
+pub fn holds_sensitive_tree(text: &[u8]) -> bool {
+    if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
+        return false;
+    }
+    // The end of a name; deeper texts escape their quotes.
+    memchr::memchr2_iter(b'"', b'\\', text).any(|at| sensitive_tree(&text[..at][at - run_back(&text[..at])..]))
+}
+
+/// How many bytes at the end of a text are of a word.
+fn run_back(text: &[u8]) -> usize {
+    text.iter().rev().take_while(|byte| is_word(**byte)).count()
+}
+
 /// Letters of base64 in both alphabets, and the signs that tokens and their percent-encoding add.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"%+/=-_.~".contains(&byte)
@@ -364,6 +384,8 @@ fn assigned(text: &[u8], start: usize, sort: fn(u8) -> bool, strict: bool) -> Op
     if matches!(text.get(value), None | Some(b'{' | b'[')) {
         return None;
     }
+    // A quoted value goes to its closing quote, blanks and commas included.
+    let sort = if matches!(text[value - 1], b'"' | b'\'') { is_line } else { sort };
     let length = run(text, value, sort);
     let found = text[value..value + length].trim_ascii();
     // Words are told only where the text's own end is known.

@@ -4,7 +4,7 @@ use super::Plan;
 use super::convert::{Fault, Output};
 use super::enrich::Enrich;
 use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
-use super::redact::Redactor;
+use super::redact::{self, Redactor};
 use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
 use super::value::{NO_NODE, NumberText, Slot, Tag, Value};
 use crate::decode::{Decoder, Doc};
@@ -100,7 +100,8 @@ impl Plan {
             Input::Paths(paths) => {
                 for (number, path) in paths.iter().enumerate() {
                     let slot = self.read(state, tools.doc, tools.decoder, path);
-                    match convert(state, tools.doc, chain, slot.value) {
+                    let value = cleaned(state, tools, chain, slot.value);
+                    match convert(state, tools.doc, chain, value) {
                         Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
                         Given::Absent => {}
                         Given::Fault(fault) => {
@@ -128,7 +129,8 @@ impl Plan {
                         Piece::Hole(source) => {
                             let slot = self.read(state, tools.doc, tools.decoder, source);
                             complete &= !slot.value.is_absent() && slot.value.tag != Tag::Container;
-                            text.extend_from_slice(slot.value.shown(&tools.doc.text, &mut NumberText::default()));
+                            let hole = if state.suspicious { redacted(state, tools, slot.value).unwrap_or(slot.value) } else { slot.value };
+                            text.extend_from_slice(hole.shown(&tools.doc.text, &mut NumberText::default()));
                             node = slot.node;
                         }
                     }
@@ -214,7 +216,15 @@ impl Plan {
                 state.note("list_cut", row);
                 break;
             }
-            let value = match convert(state, tools.doc, &op.chain, item.value) {
+            let own_key = (!item.key.is_absent()).then(|| item.key.bytes(&tools.doc.text));
+            let is_private = own_key.is_some_and(redact::sensitive_path);
+            let key = if state.suspicious { redacted(state, tools, item.key).unwrap_or(item.key) } else { item.key };
+            let given = cleaned(state, tools, &op.chain, item.value);
+            let value = match convert(state, tools.doc, &op.chain, given) {
+                Given::Value(_) if is_private => {
+                    state.note("redacted", row);
+                    place(&mut tools.doc.text, b"[redacted]")
+                }
                 Given::Value(value) => self.finish(state, tools, op, row, value),
                 Given::Absent => Value::ABSENT,
                 Given::Fault(Fault(code)) => {
@@ -224,7 +234,7 @@ impl Plan {
                 }
             };
             if !value.is_absent() {
-                state.items.push(Item { key: item.key, value, node: item.node });
+                state.items.push(Item { key, value, node: item.node });
             }
         }
         state.found = found;
@@ -243,6 +253,13 @@ impl Plan {
             return value;
         }
         let mut value = value;
+        // Before anything is cut: half a secret does not look like one.
+        if state.suspicious
+            && let Some(clean) = redacted(state, tools, value)
+        {
+            value = clean;
+            state.note("redacted", row);
+        }
         if op.label && value.len as usize > MAX_LABEL_BYTES {
             let bytes = &tools.doc.text[value.bits as usize..];
             let mut cut = MAX_LABEL_BYTES;
@@ -251,14 +268,6 @@ impl Plan {
             }
             value.len = cut as u32;
             state.note("label_cut", row);
-        }
-        if state.suspicious {
-            let out = &mut state.scratch[0];
-            out.clear();
-            if tools.redactor.redact(value.bytes(&tools.doc.text), out) {
-                value = place(&mut tools.doc.text, out);
-                state.note("redacted", row);
-            }
         }
         value
     }
@@ -315,6 +324,31 @@ impl Test {
             Test::Matches(pattern) => pattern.is_match(shown),
             Test::Between(low, high) => value.number(text).is_some_and(|n| *low <= n && n <= *high),
         }
+    }
+}
+
+/// A text without its secrets; `None` when it holds none.
+pub(crate) fn redacted(state: &mut State, tools: &mut Tools<'_>, value: Value) -> Option<Value> {
+    if value.tag != Tag::Text {
+        return None;
+    }
+    let out = &mut state.scratch[0];
+    out.clear();
+    tools.redactor.redact(value.bytes(&tools.doc.text), out).then(|| place(&mut tools.doc.text, out))
+}
+
+/// What a chain is given. Converters change letters and cut texts, and then a secret no longer looks like one, so it goes before them.
+fn cleaned(state: &mut State, tools: &mut Tools<'_>, chain: &[Step], value: Value) -> Value {
+    // Without converters the row's own check at the end sees the text as it stands; a digest gives nothing away.
+    if !state.suspicious || chain.first().is_none_or(|step| step.is_digest) {
+        return value;
+    }
+    match redacted(state, tools, value) {
+        Some(clean) => {
+            state.note("redacted", u32::MAX);
+            clean
+        }
+        None => value,
     }
 }
 

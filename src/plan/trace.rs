@@ -73,6 +73,8 @@ impl Plan {
         }
         self.mark_dropped(state, tools);
         leaves::unread(state, &*tools.doc, record, &mut Vec::new(), &mut |path, _| {
+            let mut clean = Vec::new();
+            let path = if tools.redactor.redact(path, &mut clean) { &clean } else { path };
             trace.unread.push(String::from_utf8_lossy(path).into_owned());
         });
         trace

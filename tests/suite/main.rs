@@ -1,6 +1,7 @@
 //! One binary for everything that looks at the project from outside: `cargo test --test suite`.
 
 mod architecture;
+mod canary;
 mod codes;
 mod commands;
 mod coverage;

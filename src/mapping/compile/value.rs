@@ -63,7 +63,7 @@ impl Compiler<'_> {
                         Gives::Lookup => Kind::Words(answers(&args)),
                         gives => Kind::Gives(gives),
                     };
-                    steps.push(Step { run: converter.run, args });
+                    steps.push(Step { run: converter.run, args, is_digest: converter.name == "sha256" });
                 }
                 Err(fault) => {
                     let (message, help) = fault.split_once("; ").map_or((fault.as_str(), None), |(message, help)| (message, Some(help)));
