@@ -97,6 +97,7 @@ pub const CODES: &[Code] = &[
     code("M036", "a converter that does not exist", "see docs/converters.md"),
     code("M037", "a converter's arguments are wrong", "see docs/converters.md"),
     code("M038", "two rows fill one single field", "give the later row `fallback = true`, or conditions that exclude each other"),
+    code("M039", "a row stands twice", "delete one of them"),
     code("M040", "rows ask for each other's results", "take one `event_has` out of the circle"),
     code("M041", "the last event-type rule is not unconditional", "end the rules in `{ is = \"GENERIC_EVENT\" }`"),
     code("M042", "a rule asks for a field that no row fills", "add a row, delete the rule, or say `dormant = \"why\"`"),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use udmill::engine::{Engine, Settings, View};
 use udmill::mapping::{self, Diagnostic, File, Files, compile, diagnostic::CODES, table::Span};
 
 fn repository() -> &'static Path {
@@ -85,7 +86,11 @@ fn faults_of(files: &Files, profile: Option<&str>) -> Vec<Diagnostic> {
     match mapping::read(files, "case", profile) {
         Err(faults) => faults,
         Ok(table) => match compile::compile(&table, &compile::Options::default(), &place) {
-            Ok((_, warnings)) => warnings,
+            // What several mappings claim together is seen where they are put together.
+            Ok((_, warnings)) => match Engine::build(files, &[View::default()], Settings::default()) {
+                Ok(_) => warnings,
+                Err(faults) => faults,
+            },
             Err(faults) => faults,
         },
     }

@@ -76,7 +76,8 @@ pub fn alone(engine: &Engine, worker: &mut Worker, record: &[u8]) -> Vec<End> {
     run(engine, worker, record).into_iter().map(|(_, end)| end).collect()
 }
 
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Every JSON and NDJSON file below a folder, in no order.
+pub fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
         let path = entry.expect("the folder is readable").path();
         if path.is_dir() {

@@ -47,8 +47,8 @@ pub type Places<'a> = &'a dyn Fn(Span) -> (String, usize);
 ///
 /// Every fault of meaning at once.
 pub fn compile(table: &Table, options: &Options, places: Places<'_>) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let mut compiler = Compiler::new(table, options);
-    let plan = compiler.plan(places);
+    let mut compiler = Compiler::new(table, options, places);
+    let plan = compiler.plan();
     super::diagnostic::sort(&mut compiler.found);
     compiler.found.dedup();
     let faulty = compiler.found.iter().any(|found| found.severity == super::diagnostic::Severity::Error);
@@ -62,6 +62,7 @@ pub fn compile(table: &Table, options: &Options, places: Places<'_>) -> Result<(
 struct Compiler<'a> {
     table: &'a Table,
     options: &'a Options,
+    places: Places<'a>,
     found: Vec<Diagnostic>,
     sources: source::Sources,
     lookups: Vec<NamedLookup>,
@@ -75,7 +76,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(table: &'a Table, options: &'a Options) -> Compiler<'a> {
+    fn new(table: &'a Table, options: &'a Options, places: Places<'a>) -> Compiler<'a> {
         let lookups = table
             .lookups
             .iter()
@@ -88,6 +89,7 @@ impl<'a> Compiler<'a> {
         Compiler {
             table,
             options,
+            places,
             found: Vec::new(),
             sources: source::Sources::new(table),
             lookups,
@@ -101,7 +103,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    fn plan(&mut self, places: Places<'_>) -> Option<Plan> {
+    fn plan(&mut self) -> Option<Plan> {
+        let places = self.places;
         self.find_value_kinds();
         // Chains of values are prepared again where they are built; their faults are told once, at the end.
         let checked = self.check_rows();
@@ -171,6 +174,12 @@ impl<'a> Compiler<'a> {
             bit_count: self.bits.len(),
             out,
         })
+    }
+
+    /// Where something else stands that a diagnostic speaks of, as `file:line`.
+    fn place(&self, span: Span) -> String {
+        let (file, line) = (self.places)(span);
+        format!("{file}:{line}")
     }
 
     /// `[values]`: those that need no element first, so that a record of many parts computes them once.

@@ -187,11 +187,27 @@ impl<'a> Compiler<'a> {
             }
         }
         faults.sort_unstable();
-        for (later, _, exact) in faults {
+        self.check_twins(checked, &faults);
+        for (later, earlier, exact) in faults {
+            let note = format!("the other one stands on {}", self.place(checked[earlier].row.span));
             self.found.push(
                 Diagnostic::error("M038", checked[later].row.span, format!("two rows fill the single field `{exact}`"))
+                    .note(note)
                     .help("give the later row `fallback = true`, or conditions that exclude each other"),
             );
+        }
+    }
+
+    /// A row that stands twice adds nothing to a list and a second entry to labels; for single fields M038 says it already.
+    fn check_twins(&mut self, checked: &[CheckedRow<'a>], clashes: &[(usize, usize, String)]) {
+        let mut known: HashMap<(String, Option<usize>), &Row> = HashMap::new();
+        for (at, one) in checked.iter().enumerate() {
+            let with = if let Group::With(with) = one.group { Some(with) } else { None };
+            let first = *known.entry((signature(one.row), with)).or_insert(one.row);
+            if !std::ptr::eq(first, one.row) && !clashes.iter().any(|(later, ..)| *later == at) {
+                let note = format!("the first one stands on {}", self.place(first.span));
+                self.found.push(Diagnostic::error("M039", one.row.span, "the row stands twice").note(note).help("delete one of them"));
+            }
         }
     }
 
@@ -388,6 +404,35 @@ fn list_of(path: &str) -> &str {
 /// A value that is present and is nothing: only its bits matter.
 fn zero() -> crate::plan::program::Constant {
     crate::plan::program::Constant::Scalar(Value { tag: Tag::Bool, len: 0, bits: 0 })
+}
+
+/// What a row says, without where it says it.
+fn signature(row: &Row) -> String {
+    let mut text = String::new();
+    let mut say = |part: &str| {
+        text.push_str(part);
+        text.push('\0');
+    };
+    row.targets.iter().for_each(|target| say(&target.text));
+    match &row.source {
+        Source::From(_) => say("from"),
+        Source::Value(value) => say(&format!("value {value:?}")),
+        Source::Template(parts) => {
+            say("template");
+            for part in parts {
+                if let crate::mapping::table::TemplatePart::Text(text) = part {
+                    say(text);
+                }
+            }
+        }
+        Source::Sum(_) => say("sum"),
+        Source::Difference(..) => say("difference"),
+    }
+    source::visit_source(&row.source, &mut |path| say(&path.text));
+    row.chain.iter().for_each(|call| say(&format!("{} {:?}", call.name, call.args)));
+    say(&row.when.as_ref().map(condition::text).unwrap_or_default());
+    say(&format!("{:?}", row.default));
+    text
 }
 
 fn info(row: &CheckedRow<'_>) -> Info {

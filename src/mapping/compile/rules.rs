@@ -86,9 +86,13 @@ impl<'a> Compiler<'a> {
         if rules.iter().any(|other| other.otherwise.contains(&Otherwise::Rule(at))) {
             return None;
         }
-        let above = rules[..at].iter().find(|above| above.layer == rule.layer && above.dormant.is_none() && takes_all(above, rule))?;
+        let above = rules[..at].iter().find(|above| {
+            // A type that does not exist was told already, and what it would take is not known.
+            let exists = EventTypes::get().find(&above.is).is_some_and(|found| found.emit);
+            exists && above.layer == rule.layer && above.dormant.is_none() && takes_all(above, rule)
+        })?;
         let message = format!("event-type rule `{}` can never match", rule.is);
-        let note = format!("`{}` above it already takes every event this rule would take", above.is);
+        let note = format!("`{}` on {} already takes every event this rule would take", above.is, self.place(above.span));
         Some(Diagnostic::error("M014", rule.span, message).note(note).help("move the more specific rule above it, or delete it"))
     }
 
