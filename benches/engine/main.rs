@@ -1,0 +1,167 @@
+//! `cargo bench --bench engine`: what the engine costs beside the parse of the same input.
+//!
+//! All cases take turns on the same batch, so that a busy neighbour slows them alike; times are the thread's own CPU time. Printed are
+//! the best and the median round, and the median of the ratios to the floor within each round: only those hold between machines.
+//!
+//! `floor` is simd-json's tape of a copy of each message, buffers reused. `core` is the default table with enrichment off and unread
+//! leaves dropped, `full` adds the user agent and cached geo, `kept` also keeps unread leaves, as shipped.
+
+mod generator;
+
+use cpu_time::ThreadTime;
+use simd_json::Buffers;
+use std::sync::Arc;
+use udmill::engine::{Engine, Message, Outcome, Outcomes, Settings, View, Worker};
+use udmill::enrich::{Databases, Enrichers, Sizes};
+use udmill::mapping::{built_in, compile::Options};
+use udmill::plan::Unmapped;
+
+/// Rounds each case runs.
+const ROUNDS: usize = 25;
+/// `UDMILL_BENCH_ONLY=azure:core:200` runs one case alone so often: for a profiler.
+const ONLY: &str = "UDMILL_BENCH_ONLY";
+
+struct Case {
+    name: &'static str,
+    engine: Engine,
+    worker: Worker,
+    outcomes: Outcomes,
+    bytes_out: usize,
+}
+
+impl Case {
+    fn new(name: &'static str, omit: &[&str], unmapped: Unmapped, databases: &Arc<Databases>) -> Case {
+        let options = Options { omit: omit.iter().map(|path| (*path).to_owned()).collect(), unmapped: Some(unmapped) };
+        let view = View { profile: Some("documented".to_owned()), options };
+        let engine = match Engine::build(&built_in(), &[view], Settings::default()) {
+            Ok((engine, _)) => engine,
+            Err(faults) => panic!("{}", udmill::mapping::render(&faults, &built_in(), false)),
+        };
+        let worker = Worker::new(engine.limits(), Enrichers::new(databases.clone(), Sizes::default(), 42));
+        Case { name, engine, worker, outcomes: Outcomes::default(), bytes_out: 0 }
+    }
+
+    fn run(&mut self, messages: &[Vec<u8>]) {
+        self.bytes_out = 0;
+        for message in messages {
+            self.engine.process(&mut self.worker, Message::new(message), &mut self.outcomes);
+            self.bytes_out += self.outcomes.events.len();
+        }
+    }
+
+    /// Every part must be an event, and every event JSON: a fast engine that drops is no engine.
+    fn check(&mut self, messages: &[Vec<u8>]) {
+        for message in messages.iter().take(200) {
+            self.engine.process(&mut self.worker, Message::new(message), &mut self.outcomes);
+            for part in &self.outcomes.parts {
+                let Outcome::Emit { event, .. } = &part.outcome else { panic!("{}: {:?}", self.name, part.outcome) };
+                let event: serde_json::Value = serde_json::from_slice(&self.outcomes.events[event.clone()]).expect("events are JSON");
+                assert!(event["metadata"]["eventType"].is_string(), "{event}");
+            }
+        }
+    }
+}
+
+/// The floor: a copy of each message to simd-json's tape.
+fn floor(messages: &[Vec<u8>], buffers: &mut Buffers, copy: &mut Vec<u8>) -> usize {
+    let mut nodes = 0;
+    let mut tape = simd_json::Tape::null();
+    for message in messages {
+        copy.clear();
+        copy.extend_from_slice(message);
+        let mut reused = tape.reset();
+        simd_json::fill_tape(copy, buffers, &mut reused).expect("generated input is JSON");
+        nodes += reused.0.len();
+        tape = reused.reset();
+    }
+    nodes
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Databases>) -> serde_json::Value {
+    let off = ["network.http.parsed_user_agent"];
+    let mut cases = [
+        Case::new("core", &off, Unmapped::Drop, &Arc::new(Databases::default())),
+        Case::new("full", &[], Unmapped::Drop, databases),
+        Case::new("kept", &[], Unmapped::Keep, databases),
+    ];
+    for case in &mut cases {
+        case.check(messages);
+        case.run(messages);
+    }
+    let (mut buffers, mut copy) = (Buffers::default(), Vec::new());
+    let mut times: [Vec<f64>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        let start = ThreadTime::now();
+        std::hint::black_box(floor(messages, &mut buffers, &mut copy));
+        times[0].push(start.elapsed().as_nanos() as f64 / records as f64);
+        for (at, case) in cases.iter_mut().enumerate() {
+            let start = ThreadTime::now();
+            case.run(messages);
+            times[at + 1].push(start.elapsed().as_nanos() as f64 / records as f64);
+        }
+    }
+    let bytes_in: usize = messages.iter().map(Vec::len).sum();
+    println!("{title}: {records} records, {} bytes each in", bytes_in / records);
+    let mut told = Vec::new();
+    for (at, name) in ["floor", "core", "full", "kept"].iter().enumerate() {
+        let mut ratios: Vec<f64> = times[at].iter().zip(&times[0]).map(|(mine, floor)| mine / floor).collect();
+        let ratio = median(&mut ratios);
+        let best = times[at].iter().copied().fold(f64::INFINITY, f64::min);
+        let middle = median(&mut times[at].clone());
+        let bytes_out = if at == 0 { 0 } else { cases[at - 1].bytes_out / records };
+        println!("  {name:6} best {best:7.0} ns  median {middle:7.0} ns  {:9.0} records/s  {ratio:5.2} x floor  {bytes_out} bytes out", 1e9 / best);
+        told.push(serde_json::json!({ "case": name, "best_ns": best, "median_ns": middle, "ratio_to_floor": ratio, "bytes_out": bytes_out }));
+    }
+    for case in &mut cases[1..2] {
+        let (agents, addresses) = (case.worker.enrichers().agent_counts(), case.worker.enrichers().address_counts());
+        println!("  caches of `{}`: agents {agents:?}, addresses {addresses:?}", case.name);
+    }
+    serde_json::json!({ "input": title, "records": records, "bytes_in": bytes_in / records, "cases": told })
+}
+
+/// Runs one case of one input alone.
+fn profile(only: &str, databases: &Arc<Databases>) {
+    let mut words = only.split(':');
+    let messages = match words.next() {
+        Some("azure") => generator::azure(100, 1, 2),
+        _ => generator::openai(100, 1),
+    };
+    let off = ["network.http.parsed_user_agent"];
+    let mut case = match words.next() {
+        Some("full") => Case::new("full", &[], Unmapped::Drop, databases),
+        Some("kept") => Case::new("kept", &[], Unmapped::Keep, databases),
+        _ => Case::new("core", &off, Unmapped::Drop, &Arc::new(Databases::default())),
+    };
+    let times = words.next().and_then(|times| times.parse().ok()).unwrap_or(100);
+    for _ in 0..times {
+        case.run(&messages);
+    }
+}
+
+fn main() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let read = |name: &str| std::fs::read(format!("{root}/tests/data/{name}")).expect("the small databases are in the repository");
+    let databases = Arc::new(Databases::new(Some(read("city.mmdb")), Some(read("asn.mmdb"))).expect("the small databases are sound"));
+    if let Ok(only) = std::env::var(ONLY) {
+        return profile(&only, &databases);
+    }
+    let host = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let host = host.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown CPU", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("{host}; load {}; simd-json tape as floor; {ROUNDS} rounds", load.trim());
+    let all = [
+        measure("openai audit", &generator::openai(1500, 1), 1500, &databases),
+        measure("azure activity", &generator::azure(1500, 1, 2), 1500, &databases),
+        measure("azure activity, 500 records a message", &generator::azure(3, 500, 3), 1500, &databases),
+    ];
+    let path = format!("{root}/target/bench-engine.json");
+    match std::fs::write(&path, serde_json::json!({ "host": host, "rounds": ROUNDS, "inputs": all }).to_string()) {
+        Ok(()) => println!("written to target/bench-engine.json"),
+        Err(fault) => println!("{path}: {fault}"),
+    }
+}
