@@ -58,8 +58,13 @@ impl Random {
         let number = self.skewed(500, 4);
         let (major, build) = (100 + number % 50, number * 7 % 6000);
         match number % 4 {
-            0 => format!("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.{build}.0 Safari/537.36"),
-            1 => format!("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.{} Safari/605.1.15", number % 9),
+            0 => format!(
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{major}.0.{build}.0 Safari/537.36"
+            ),
+            1 => format!(
+                "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.{} Safari/605.1.15",
+                number % 9
+            ),
             2 => format!("Mozilla/5.0 (X11; Linux x86_64; rv:{major}.0) Gecko/20100101 Firefox/{major}.0"),
             _ => format!("OpenAI/Python 1.{}.{} azsdk-python/1.{}", number % 90, build % 10, number % 30),
         }
@@ -67,8 +72,18 @@ impl Random {
 }
 
 const TYPES: [&str; 12] = [
-    "api_key.created", "api_key.deleted", "login.succeeded", "login.failed", "logout.succeeded", "project.created", "project.updated", "user.added",
-    "invite.sent", "service_account.created", "rate_limit.updated", "organization.updated",
+    "api_key.created",
+    "api_key.deleted",
+    "login.succeeded",
+    "login.failed",
+    "logout.succeeded",
+    "project.created",
+    "project.updated",
+    "user.added",
+    "invite.sent",
+    "service_account.created",
+    "rate_limit.updated",
+    "organization.updated",
 ];
 const CITIES: [(&str, &str, &str); 5] = [
     ("Amsterdam", "North Holland", "NL"),
@@ -121,7 +136,11 @@ const OPERATIONS: [(&str, &str, &str); 6] = [
     ("MICROSOFT.COMPUTE/VIRTUALMACHINES/WRITE", "MICROSOFT.COMPUTE/VIRTUALMACHINES/VM-WEB-01", "Succeeded.Created"),
     ("MICROSOFT.STORAGE/STORAGEACCOUNTS/LISTKEYS/ACTION", "MICROSOFT.STORAGE/STORAGEACCOUNTS/STEXAMPLE", "Succeeded."),
     ("MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/WRITE", "MICROSOFT.AUTHORIZATION/ROLEASSIGNMENTS/1B2C", "Succeeded.Created"),
-    ("MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/SECURITYRULES/WRITE", "MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/NSG-1/SECURITYRULES/R", "Failed.Forbidden"),
+    (
+        "MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/SECURITYRULES/WRITE",
+        "MICROSOFT.NETWORK/NETWORKSECURITYGROUPS/NSG-1/SECURITYRULES/R",
+        "Failed.Forbidden",
+    ),
     ("MICROSOFT.KEYVAULT/VAULTS/DELETE", "MICROSOFT.KEYVAULT/VAULTS/KV-EXAMPLE", "Succeeded."),
     ("MICROSOFT.WEB/SITES/CONFIG/WRITE", "MICROSOFT.WEB/SITES/APP-EXAMPLE", "Accepted."),
 ];

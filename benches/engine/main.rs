@@ -114,8 +114,13 @@ fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Da
         let best = times[at].iter().copied().fold(f64::INFINITY, f64::min);
         let middle = median(&mut times[at].clone());
         let bytes_out = if at == 0 { 0 } else { cases[at - 1].bytes_out / records };
-        println!("  {name:6} best {best:7.0} ns  median {middle:7.0} ns  {:9.0} records/s  {ratio:5.2} x floor  {bytes_out} bytes out", 1e9 / best);
-        told.push(serde_json::json!({ "case": name, "best_ns": best, "median_ns": middle, "ratio_to_floor": ratio, "bytes_out": bytes_out }));
+        println!(
+            "  {name:6} best {best:7.0} ns  median {middle:7.0} ns  {:9.0} records/s  {ratio:5.2} x floor  {bytes_out} bytes out",
+            1e9 / best
+        );
+        told.push(
+            serde_json::json!({ "case": name, "best_ns": best, "median_ns": middle, "ratio_to_floor": ratio, "bytes_out": bytes_out }),
+        );
     }
     for case in &mut cases[1..2] {
         let (agents, addresses) = (case.worker.enrichers().agent_counts(), case.worker.enrichers().address_counts());
@@ -151,7 +156,10 @@ fn main() {
         return profile(&only, &databases);
     }
     let host = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let host = host.lines().find_map(|line| line.strip_prefix("model name")).map_or("unknown CPU", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let host = host
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown CPU", |rest| rest.trim_start_matches([' ', '\t', ':']));
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("{host}; load {}; simd-json tape as floor; {ROUNDS} rounds", load.trim());
     let all = [

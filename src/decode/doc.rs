@@ -1,5 +1,7 @@
 //! [`Doc`]: one parsed message as two flat arrays.
 
+use super::json_text::write_string;
+
 /// What a [`Node`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -127,14 +129,14 @@ impl Doc {
             Kind::Int => out.extend_from_slice(itoa::Buffer::new().format(node.bits as i64).as_bytes()),
             Kind::UInt => out.extend_from_slice(itoa::Buffer::new().format(node.bits).as_bytes()),
             Kind::Float => out.extend_from_slice(ryu::Buffer::new().format(f64::from_bits(node.bits)).as_bytes()),
-            Kind::Str => write_text(self.str(index), out),
+            Kind::Str => write_string(self.str(index), out),
             Kind::Object => {
                 out.push(b'{');
                 for (place, (key, value)) in self.members(index).enumerate() {
                     if place > 0 {
                         out.push(b',');
                     }
-                    write_text(self.str(key), out);
+                    write_string(self.str(key), out);
                     out.push(b':');
                     self.write_json(value, out);
                 }
@@ -152,32 +154,4 @@ impl Doc {
             }
         }
     }
-}
-
-/// Appends `text` as a JSON string.
-pub(super) fn write_text(text: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.push(b'"');
-    let mut from = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x08 => b'b',
-            0x0c => b'f',
-            0..0x20 => 0,
-            _ => continue,
-        };
-        out.extend_from_slice(&text[from..at]);
-        from = at + 1;
-        if short == 0 {
-            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        } else {
-            out.extend_from_slice(&[b'\\', short]);
-        }
-    }
-    out.extend_from_slice(&text[from..]);
-    out.push(b'"');
 }

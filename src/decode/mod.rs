@@ -40,6 +40,7 @@ mod doc;
 pub mod framing;
 #[cfg(test)]
 mod framing_tests;
+pub(crate) mod json_text;
 mod repair;
 #[cfg(test)]
 mod salvage_tests;

@@ -1,6 +1,6 @@
 //! Stated corrections of text that is almost JSON.
 
-use super::doc::write_text;
+use super::json_text::write_string;
 use super::scan;
 
 /// What was corrected in a record before it could be read: a set of words from a closed list.
@@ -159,7 +159,7 @@ impl Pen<'_> {
             self.out.extend_from_slice(plain);
         } else if is_big_number(word) {
             self.note(Repair::BIG_NUMBER);
-            write_text(word, self.out);
+            write_string(word, self.out);
         } else {
             self.out.extend_from_slice(word);
         }

@@ -103,6 +103,8 @@ pub(crate) struct RowOp {
     pub fit: Fit,
     /// A label: its value is cut at the label limit.
     pub label: bool,
+    /// A plain copy of a path: nothing to convert, to ask or to check.
+    pub direct: bool,
     /// Bits that forbid the row when one is set: a `fallback` row's own field, the fields of a message that an enricher would fill.
     pub unless: Mask,
     /// Bits the row sets: its fields and all their ancestors.

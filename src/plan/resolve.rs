@@ -56,13 +56,17 @@ impl Plan {
 
     /// Resolves one row: its cell and its bits. True when it gave a value.
     pub(crate) fn resolve(&self, state: &mut State, tools: &mut Tools<'_>, row: u32) -> bool {
+        let op = &self.rows[row as usize];
+        if op.direct && !state.suspicious {
+            return copy(state, op, row);
+        }
         let cell = self.cell(state, tools, row);
         if cell.value.is_absent() {
             return false;
         }
         state.cells[row as usize] = cell;
         state.touched_cells.push(row);
-        state.bits.add(&self.rows[row as usize].sets);
+        state.bits.add(&op.sets);
         true
     }
 
@@ -100,6 +104,9 @@ impl Plan {
             Input::Paths(paths) => {
                 for (number, path) in paths.iter().enumerate() {
                     let slot = self.read(state, tools.doc, tools.decoder, path);
+                    if slot.value.is_absent() {
+                        continue;
+                    }
                     let value = cleaned(state, tools, chain, slot.value);
                     match convert(state, tools.doc, chain, value) {
                         Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
@@ -352,6 +359,22 @@ fn cleaned(state: &mut State, tools: &mut Tools<'_>, chain: &[Step], value: Valu
     }
 }
 
+/// A direct row: the first present path as it is.
+#[inline]
+fn copy(state: &mut State, op: &RowOp, row: u32) -> bool {
+    let Input::Paths(paths) = &op.input else { return false };
+    for (number, path) in paths.iter().enumerate() {
+        let slot = state.slots[path.slot as usize];
+        if !matches!(slot.value.tag, Tag::Absent | Tag::Container | Tag::List) {
+            state.cells[row as usize] = Cell { value: slot.value, node: slot.node, source: number as u8 };
+            state.touched_cells.push(row);
+            state.bits.add(&op.sets);
+            return true;
+        }
+    }
+    false
+}
+
 /// Copies `bytes` into the arena.
 pub(crate) fn place(text: &mut Vec<u8>, bytes: &[u8]) -> Value {
     let start = text.len();
@@ -424,6 +447,9 @@ fn enriched(state: &mut State, tools: &mut Tools<'_>, finish: Finish, value: Val
 }
 
 fn fits(value: Value, fit: Fit, text: &[u8]) -> Option<Value> {
+    if fit == Fit::Any {
+        return Some(value);
+    }
     let int = match value.tag {
         Tag::Int => Some(i128::from(value.bits as i64)),
         Tag::UInt => Some(i128::from(value.bits)),

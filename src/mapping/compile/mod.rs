@@ -9,11 +9,13 @@
 //! | `rows.rs` | rows: conflicts, order, masks |
 //! | `rules.rs` | event-type rules and requirements over bits |
 //! | `output.rs` | the flat list of output instructions |
+//! | `shrink.rs` | only the bits that something asks for keep a place |
 
 mod condition;
 mod output;
 mod rows;
 mod rules;
+mod shrink;
 mod source;
 mod target;
 #[cfg(test)]
@@ -138,7 +140,7 @@ impl<'a> Compiler<'a> {
             }
         }
         let row_infos = built.infos.iter().map(|info| shown(info, places)).collect();
-        Some(Plan {
+        let mut plan = Plan {
             name: table.name.clone(),
             profile: table.profile.clone().unwrap_or_else(|| "default".to_owned()),
             log_type: table.log_type.clone(),
@@ -173,7 +175,9 @@ impl<'a> Compiler<'a> {
             time_bit: self.bits.number("x:metadata.event_timestamp"),
             bit_count: self.bits.len(),
             out,
-        })
+        };
+        shrink::shrink(&mut plan);
+        Some(plan)
     }
 
     /// Where something else stands that a diagnostic speaks of, as `file:line`.

@@ -243,7 +243,8 @@ impl<'a> Compiler<'a> {
             let (chain, _, finish) = self.chain_quietly(&one.row.chain);
             let input = if one.zero { Input::Constant(zero()) } else { self.input(&one.row.source) };
             let when = one.row.when.as_ref().map(|when| self.condition(when));
-            let op = RowOp {
+            let mut op = RowOp {
+                direct: false,
                 chain,
                 finish,
                 default: one.row.default.as_ref().map(value::constant),
@@ -254,6 +255,7 @@ impl<'a> Compiler<'a> {
                 sets: self.sets(one),
                 input,
             };
+            op.direct = is_direct(&op);
             match one.group {
                 Group::Plain => {
                     built.plain.push(number);
@@ -351,6 +353,13 @@ impl<'a> Compiler<'a> {
         }
         order
     }
+}
+
+/// Whether a row copies a path as it is.
+fn is_direct(op: &RowOp) -> bool {
+    let plain = matches!(&op.input, Input::Paths(paths) if paths.iter().all(|path| path.tail.is_empty()));
+    let bare = op.chain.is_empty() && op.finish == Finish::None && op.when.is_none() && op.default.is_none() && op.unless.is_empty();
+    plain && bare && op.fit == Fit::Any && !op.label
 }
 
 /// The rows that row `at` must run after.
