@@ -11,10 +11,13 @@ mod generator;
 use cpu_time::ThreadTime;
 use simd_json::Buffers;
 use std::sync::Arc;
+use udmill::classify::{self, Facts};
+use udmill::decode::{Decoder, Doc, Found, Limits};
 use udmill::engine::{Engine, Message, Outcome, Outcomes, Settings, View, Worker};
 use udmill::enrich::{Databases, Enrichers, Sizes};
 use udmill::mapping::{built_in, compile::Options};
 use udmill::plan::Unmapped;
+use udmill::plan::redact::Redactor;
 
 /// Rounds each case runs.
 const ROUNDS: usize = 25;
@@ -77,6 +80,33 @@ fn floor(messages: &[Vec<u8>], buffers: &mut Buffers, copy: &mut Vec<u8>) -> usi
     nodes
 }
 
+/// What of a case is spent before the plan: decoding, the scan for secrets, classification.
+struct Front {
+    decoder: Decoder,
+    doc: Doc,
+    found: Vec<Found>,
+    redactor: Redactor,
+    facts: Facts,
+}
+
+impl Front {
+    fn run(&mut self, messages: &[Vec<u8>], depth: usize) {
+        for message in messages {
+            self.decoder.decode(message, &mut self.doc, &mut self.found);
+            if depth > 0 {
+                std::hint::black_box(self.redactor.suspicious(&self.doc.text));
+            }
+            for found in &self.found {
+                if let Found::Record { root, .. } = found
+                    && depth > 1
+                {
+                    classify::examine(&self.doc, *root, &mut self.facts);
+                }
+            }
+        }
+    }
+}
+
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -94,26 +124,33 @@ fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Da
         case.run(messages);
     }
     let (mut buffers, mut copy) = (Buffers::default(), Vec::new());
-    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut front =
+        Front { decoder: Decoder::new(Limits::default()), doc: Doc::default(), found: Vec::new(), redactor: Redactor::new(), facts: Facts::default() };
+    let mut times: [Vec<f64>; 7] = Default::default();
     for _ in 0..ROUNDS {
         let start = ThreadTime::now();
         std::hint::black_box(floor(messages, &mut buffers, &mut copy));
         times[0].push(start.elapsed().as_nanos() as f64 / records as f64);
+        for depth in 0..3 {
+            let start = ThreadTime::now();
+            front.run(messages, depth);
+            times[depth + 1].push(start.elapsed().as_nanos() as f64 / records as f64);
+        }
         for (at, case) in cases.iter_mut().enumerate() {
             let start = ThreadTime::now();
             case.run(messages);
-            times[at + 1].push(start.elapsed().as_nanos() as f64 / records as f64);
+            times[at + 4].push(start.elapsed().as_nanos() as f64 / records as f64);
         }
     }
     let bytes_in: usize = messages.iter().map(Vec::len).sum();
     println!("{title}: {records} records, {} bytes each in", bytes_in / records);
     let mut told = Vec::new();
-    for (at, name) in ["floor", "core", "full", "kept"].iter().enumerate() {
+    for (at, name) in ["floor", "decode", "+scan", "+class", "core", "full", "kept"].iter().enumerate() {
         let mut ratios: Vec<f64> = times[at].iter().zip(&times[0]).map(|(mine, floor)| mine / floor).collect();
         let ratio = median(&mut ratios);
         let best = times[at].iter().copied().fold(f64::INFINITY, f64::min);
         let middle = median(&mut times[at].clone());
-        let bytes_out = if at == 0 { 0 } else { cases[at - 1].bytes_out / records };
+        let bytes_out = if at < 4 { 0 } else { cases[at - 4].bytes_out / records };
         println!(
             "  {name:6} best {best:7.0} ns  median {middle:7.0} ns  {:9.0} records/s  {ratio:5.2} x floor  {bytes_out} bytes out",
             1e9 / best

@@ -13,6 +13,8 @@ pub(crate) struct TrieNode {
     pub slot: u32,
     /// Where paths go on inside the JSON text found here.
     pub json: u32,
+    /// A slot and nothing below: set when the trie is finished.
+    pub is_leaf: bool,
     /// Children by name: to walk into an object only when there are some, and to forget a subtree.
     pub children: Vec<u32>,
 }
@@ -42,7 +44,7 @@ impl Trie {
     }
 
     pub fn root(&mut self) -> u32 {
-        self.nodes.push(TrieNode { slot: NONE, json: NONE, children: Vec::new() });
+        self.nodes.push(TrieNode { slot: NONE, json: NONE, is_leaf: false, children: Vec::new() });
         self.nodes.len() as u32 - 1
     }
 
@@ -110,6 +112,13 @@ impl Trie {
             self.nodes[at as usize].json = inside;
         }
         self.nodes[at as usize].json
+    }
+
+    /// Marks the places where paths only end. Called once, when every path is in.
+    pub fn finish(&mut self) {
+        for node in &mut self.nodes {
+            node.is_leaf = node.slot != NONE && node.json == NONE && node.children.is_empty();
+        }
     }
 
     fn place(&mut self, edge: Edge) {

@@ -21,7 +21,13 @@ impl Plan {
         for _ in 0..object.len {
             let value = at + 1;
             if let Some((child, exact)) = self.trie.child(place, doc.str(at)) {
-                self.meet(state, doc, decoder, child, exact, value);
+                let here = self.trie.node(child);
+                if here.is_leaf && state.slots[here.slot as usize].node == NO_NODE {
+                    // Nearly every member: the end of a path, met for the first time.
+                    self.set_slot(state, here.slot, Slot { value: Value::of(doc, doc.node(value)), node: value });
+                } else {
+                    self.meet(state, doc, decoder, child, exact, value);
+                }
             }
             at = doc.after(value);
         }
@@ -29,6 +35,14 @@ impl Plan {
 
     /// A member that a path names. A name met before gives way to the mapping's own spelling, and that one to its last occurrence.
     fn meet(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, place: u32, exact: bool, value: u32) {
+        let here = self.trie.node(place);
+        if here.is_leaf {
+            // The slot is taken: only the mapping's own spelling takes it over.
+            if exact {
+                self.set_slot(state, here.slot, Slot { value: Value::of(doc, doc.node(value)), node: value });
+            }
+            return;
+        }
         let met = &mut state.met[place as usize];
         if *met != 0 {
             if !exact {

@@ -64,6 +64,7 @@ impl Plan {
                 }
                 Out::Field { key, rows, form } => {
                     if let Some(cell) = rows.iter().map(|row| cell(state, *row, element)).find(|cell| !cell.value.is_absent()) {
+                        out.reserve(key.len() + cell.value.len as usize + 3);
                         out.extend_from_slice(key);
                         json::scalar(cell.value, *form, text, out);
                         out.push(b',');

@@ -132,7 +132,9 @@ impl Sources {
     }
 
     pub fn trie(&self) -> Trie {
-        self.trie.clone()
+        let mut trie = self.trie.clone();
+        trie.finish();
+        trie
     }
 
     /// Fills in what only is known when every path has been read.
