@@ -124,8 +124,13 @@ fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Da
         case.run(messages);
     }
     let (mut buffers, mut copy) = (Buffers::default(), Vec::new());
-    let mut front =
-        Front { decoder: Decoder::new(Limits::default()), doc: Doc::default(), found: Vec::new(), redactor: Redactor::new(), facts: Facts::default() };
+    let mut front = Front {
+        decoder: Decoder::new(Limits::default()),
+        doc: Doc::default(),
+        found: Vec::new(),
+        redactor: Redactor::new(),
+        facts: Facts::default(),
+    };
     let mut times: [Vec<f64>; 7] = Default::default();
     for _ in 0..ROUNDS {
         let start = ThreadTime::now();

@@ -80,7 +80,7 @@ impl Engine {
         let mut plans = Vec::new();
         let mut by_name = HashMap::new();
         let place =
-            |span: mapping::table::Span| (files.get(span.file).map_or_else(String::new, |file| file.name.clone()), files.position(span).0);
+            |span: mapping::table::Span| (files.get(span.file).map_or_else(String::new, |file| file.shown.clone()), files.position(span).0);
         for name in mapping::list(files) {
             let number = plans.len() as u16;
             let known = mapping::profiles(files, &name);

@@ -59,3 +59,15 @@ pub struct Args {
     /// A look-up and the column to answer from.
     pub lookup: Option<(std::sync::Arc<super::lookup::Lookup>, usize)>,
 }
+
+/// Whether a text is a JSON number of at most fifteen digits without an exponent: as exact as text as it is as an `f64`.
+pub fn is_plain_number(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty() || digits.len() > 16 {
+        return false;
+    }
+    let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
+    let (whole, fraction) = (&digits[..point], digits.get(point + 1..));
+    let is_whole = whole.iter().all(u8::is_ascii_digit) && !whole.is_empty() && (whole.len() == 1 || whole[0] != b'0');
+    is_whole && fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit))
+}

@@ -31,7 +31,7 @@ pub use run::{PartEnd, PartSink, Why};
 pub use state::Note;
 pub use trace::{FieldTrace, PartTrace, RuleTrace};
 
-pub(crate) use json::{Form, string as json_string};
+pub(crate) use json::{Form, scalar as json_scalar, string as json_string};
 pub(crate) use resolve::Tools;
 pub(crate) use run::RecordContext;
 pub(crate) use state::State;
@@ -74,7 +74,12 @@ pub struct Plan {
     pub(crate) record_root: u32,
     pub(crate) payload_root: Option<u32>,
     pub(crate) slot_count: usize,
-    pub(crate) slot_rows: Vec<Box<[u32]>>,
+    /// The rows that may run when a slot is filled.
+    pub(crate) slot_rows: Vec<program::Mask>,
+    /// Set for every part: what constant rows fill.
+    pub(crate) base_bits: Vec<u64>,
+    /// Rows whose text stands in the output instructions; explain tells them.
+    pub(crate) literal_rows: Vec<u32>,
     /// Paths that are read on purpose and written nowhere.
     pub(crate) drops: Vec<SourceRef>,
     /// Takes the broker's timestamp; `trie::NONE` when no path reads it.
@@ -98,7 +103,6 @@ pub struct Plan {
     pub(crate) skips: Vec<SkipOp>,
     pub(crate) rules: Vec<RuleOp>,
     pub(crate) needs: Vec<Need>,
-    pub(crate) bit_count: usize,
     /// Set when a row filled metadata.event_timestamp.
     pub(crate) time_bit: u32,
     pub(crate) out: Vec<Out>,

@@ -71,6 +71,7 @@ impl Plan {
     }
 
     /// The cell of a row, without storing it.
+    #[inline]
     pub(crate) fn cell(&self, state: &mut State, tools: &mut Tools<'_>, row: u32) -> Cell {
         let op = &self.rows[row as usize];
         if state.bits.meets(&op.unless) || op.when.is_some_and(|when| !self.holds(state, tools, when)) {
@@ -98,6 +99,7 @@ impl Plan {
     }
 
     /// The value of an input after its converters, and the first fault met on the way.
+    #[inline]
     fn input(&self, state: &mut State, tools: &mut Tools<'_>, input: &Input, chain: &[Step]) -> (Cell, Option<Fault>) {
         let mut first_fault = None;
         match input {
@@ -161,6 +163,7 @@ impl Plan {
         }
     }
 
+    #[inline]
     fn computed(&self, state: &mut State, tools: &mut Tools<'_>, chain: &[Step], value: Value, node: u32) -> (Cell, Option<Fault>) {
         match convert(state, tools.doc, chain, value) {
             Given::Value(value) => (Cell { value, node, source: 0 }, None),
@@ -248,6 +251,7 @@ impl Plan {
     }
 
     /// Enrichment, redaction and the field's own limits.
+    #[inline]
     fn finish(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32, value: Value) -> Value {
         if op.finish != Finish::None {
             return enriched(state, tools, op.finish, value);
@@ -465,9 +469,15 @@ fn fits(value: Value, fit: Fit, text: &[u8]) -> Option<Value> {
         Fit::Port => within(1, 65_535),
         Fit::Float => match value.tag {
             Tag::Float => (f64::from_bits(value.bits).abs() <= f64::from(f32::MAX)).then_some(value),
+            // At most fifteen digits: within either precision.
+            Tag::Text => super::convert::is_plain_number(value.bytes(text)).then_some(value),
             _ => int.map(|_| value),
         },
-        Fit::Double => matches!(value.tag, Tag::Int | Tag::UInt | Tag::Float).then_some(value),
+        Fit::Double => match value.tag {
+            Tag::Int | Tag::UInt | Tag::Float => Some(value),
+            Tag::Text => super::convert::is_plain_number(value.bytes(text)).then_some(value),
+            _ => None,
+        },
         Fit::Bool => (value.tag == Tag::Bool).then_some(value),
         Fit::Text(constraint) => {
             let shown = std::str::from_utf8(value.bytes(text)).ok()?;

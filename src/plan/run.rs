@@ -153,6 +153,7 @@ impl Plan {
         state.element_ranges.resize(self.scopes.len(), (0..0, 0));
         state.candidates.reset(self.rows.len());
         state.read.clear();
+        state.marks_reads = self.unmapped != super::Unmapped::Drop || state.is_traced;
         state.opened.clear();
         state.notes.clear();
         state.forced.clear();
@@ -217,7 +218,8 @@ impl Plan {
 
     /// One part: skip rules, rows, elements, event type, output.
     fn part<S: PartSink>(&self, state: &mut State, tools: &mut Tools<'_>, run: &mut Run<'_, S>, index: Option<u32>) {
-        state.bits.reset(self.bit_count);
+        state.bits.0.clear();
+        state.bits.0.extend_from_slice(&self.base_bits);
         self.resolve_values(state, tools, self.values_per_part..self.values.len());
         for skip in &self.skips {
             if self.holds(state, tools, skip.when) {
@@ -241,6 +243,8 @@ impl Plan {
             run.id.push(b'#');
             run.id.extend_from_slice(itoa::Buffer::new().format(index).as_bytes());
         }
+        // What did not convert is kept unless another row wrote it, so reads must be known.
+        state.marks_reads |= !state.forced.is_empty();
         let start = run.out.len();
         let stamp = Stamp { id: &run.id, decision, record: run.context.record };
         self.write(state, tools, &stamp, run.out);

@@ -53,11 +53,6 @@ impl Bits {
     }
 
     #[inline]
-    pub fn set(&mut self, at: u32) {
-        self.0[at as usize / 64] |= 1 << (at % 64);
-    }
-
-    #[inline]
     pub fn has(&self, at: u32) -> bool {
         self.0[at as usize / 64] & (1 << (at % 64)) != 0
     }
@@ -102,6 +97,8 @@ pub(crate) struct State {
     /// Cells of elements, scope by scope; `element_ranges` says where each scope's stand and how many rows one element has.
     pub element_cells: Vec<Cell>,
     pub element_ranges: Vec<(Range<usize>, usize)>,
+    /// Whether anybody will ask which leaves were read.
+    pub marks_reads: bool,
     /// Nodes a row wrote from, relative to nothing: indexed by node.
     pub read: Vec<u64>,
     /// Nodes whose value did not convert: kept whatever the mapping says of unmapped leaves.
@@ -137,7 +134,7 @@ impl State {
 
     #[inline]
     pub fn mark_read(&mut self, node: u32) {
-        if node != super::value::NO_NODE {
+        if self.marks_reads && node != super::value::NO_NODE {
             let word = node as usize / 64;
             if word >= self.read.len() {
                 self.read.resize(word + 1, 0);

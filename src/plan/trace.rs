@@ -50,6 +50,10 @@ impl Plan {
                 rows.push((rows_of_scope[at % rows_of_scope.len()], *cell));
             }
         }
+        for &row in &self.literal_rows {
+            let source = self.row_infos[row as usize].sources.first().cloned().unwrap_or_default();
+            trace.fields.push(FieldTrace { row, value: source.trim_matches('"').to_owned(), source });
+        }
         rows.sort_by_key(|(row, _)| *row);
         for (row, cell) in rows.iter().filter(|(_, cell)| !cell.value.is_absent()) {
             let info = &self.row_infos[*row as usize];

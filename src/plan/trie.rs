@@ -25,9 +25,11 @@ struct Edge {
     child: u32,
     start: u32,
     len: u32,
+    /// The two ends of the name: all of it up to sixteen bytes.
+    ends: (u64, u64),
 }
 
-const VACANT: Edge = Edge { parent: NONE, child: NONE, start: 0, len: 0 };
+const VACANT: Edge = Edge { parent: NONE, child: NONE, start: 0, len: 0, ends: (0, 0) };
 
 /// The tree of source paths. Roots (record, payload, each `each`) are made by [`Trie::root`].
 #[derive(Clone, Debug)]
@@ -65,23 +67,27 @@ impl Trie {
     #[inline]
     pub fn child(&self, parent: u32, name: &[u8]) -> Option<(u32, bool)> {
         let mask = self.edges.len() - 1;
-        let mut at = hash(parent, name) as usize & mask;
+        let ends = ends(name);
+        let mut at = hash(parent, name.len(), ends) as usize & mask;
         loop {
             let edge = &self.edges[at];
             if edge.child == NONE {
                 return None;
             }
             if edge.parent == parent && edge.len as usize == name.len() {
-                let own = &self.names[edge.start as usize..edge.start as usize + name.len()];
-                if own == name {
+                if edge.ends == ends && (name.len() <= 16 || self.name(edge) == name) {
                     return Some((edge.child, true));
                 }
-                if own.eq_ignore_ascii_case(name) {
+                if self.name(edge).eq_ignore_ascii_case(name) {
                     return Some((edge.child, false));
                 }
             }
             at = (at + 1) & mask;
         }
+    }
+
+    fn name(&self, edge: &Edge) -> &[u8] {
+        &self.names[edge.start as usize..(edge.start + edge.len) as usize]
     }
 
     /// The child of `parent` called `name`, made when there is none. The first spelling stays the mapping's own.
@@ -100,7 +106,7 @@ impl Trie {
         let start = self.names.len() as u32;
         self.names.extend_from_slice(name.as_bytes());
         self.used += 1;
-        self.place(Edge { parent, child, start, len: name.len() as u32 });
+        self.place(Edge { parent, child, start, len: name.len() as u32, ends: ends(name.as_bytes()) });
         self.nodes[parent as usize].children.push(child);
         child
     }
@@ -123,8 +129,7 @@ impl Trie {
 
     fn place(&mut self, edge: Edge) {
         let mask = self.edges.len() - 1;
-        let name = &self.names[edge.start as usize..(edge.start + edge.len) as usize];
-        let mut at = hash(edge.parent, name) as usize & mask;
+        let mut at = hash(edge.parent, edge.len as usize, edge.ends) as usize & mask;
         while self.edges[at].child != NONE {
             at = (at + 1) & mask;
         }
@@ -132,12 +137,11 @@ impl Trie {
     }
 }
 
-/// Length, first eight and last eight bytes with the case bit set: claim URIs share long prefixes, so both ends count.
+/// The first and the last eight bytes of a name; shorter names padded.
 #[inline]
-fn hash(parent: u32, name: &[u8]) -> u32 {
-    const CASE: u64 = 0x2020_2020_2020_2020;
+fn ends(name: &[u8]) -> (u64, u64) {
     let n = name.len();
-    let (head, tail) = if n >= 8 {
+    if n >= 8 {
         (word(&name[..8]), word(&name[n - 8..]))
     } else if n >= 4 {
         (half(&name[..4]), half(&name[n - 4..]))
@@ -145,8 +149,14 @@ fn hash(parent: u32, name: &[u8]) -> u32 {
         let mut bytes = [0u8; 8];
         bytes[..n].copy_from_slice(name);
         (u64::from_le_bytes(bytes), 0)
-    };
-    let mixed = (head | CASE) ^ (tail | CASE).rotate_left(23) ^ (u64::from(parent) << 40) ^ ((n as u64) << 56);
+    }
+}
+
+/// Length and both ends with the case bit set: claim URIs share long prefixes, so both ends count.
+#[inline]
+fn hash(parent: u32, len: usize, (head, tail): (u64, u64)) -> u32 {
+    const CASE: u64 = 0x2020_2020_2020_2020;
+    let mixed = (head | CASE) ^ (tail | CASE).rotate_left(23) ^ (u64::from(parent) << 40) ^ ((len as u64) << 56);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 

@@ -79,9 +79,7 @@ impl Plan {
         state.slots[slot as usize] = filled;
         state.touched_slots.push(slot);
         if !filled.value.is_absent() {
-            for &row in &self.slot_rows[slot as usize] {
-                state.candidates.set(row);
-            }
+            state.candidates.add(&self.slot_rows[slot as usize]);
         }
     }
 

@@ -155,7 +155,9 @@ impl<'a> Compiler<'a> {
             record_root: self.sources.record_root,
             payload_root: self.sources.payload_root(),
             slot_count,
-            slot_rows: slot_rows.into_iter().map(Into::into).collect(),
+            slot_rows: slot_rows.into_iter().map(|rows| shrink::mask(rows.into_iter())).collect(),
+            base_bits: Vec::new(),
+            literal_rows: built.literals.clone(),
             drops,
             received_slot,
             id,
@@ -173,7 +175,6 @@ impl<'a> Compiler<'a> {
             rules: rule_ops,
             needs: std::mem::take(&mut self.needs),
             time_bit: self.bits.number("x:metadata.event_timestamp"),
-            bit_count: self.bits.len(),
             out,
         };
         shrink::shrink(&mut plan);

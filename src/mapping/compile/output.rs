@@ -3,8 +3,8 @@
 use super::rows::{Built, CheckedRow, Group};
 use super::target::{Place, Target};
 use crate::mapping::table::Element;
-use crate::plan::program::{Filled, LabelKey, Out};
-use crate::plan::{Form, json_string};
+use crate::plan::program::{Constant, Filled, Input, LabelKey, Out};
+use crate::plan::{Form, json_scalar, json_string};
 use crate::udm::{Field, FieldKind, Message, Schema};
 use std::collections::BTreeMap;
 
@@ -61,7 +61,7 @@ pub(super) fn instructions(checked: &[CheckedRow<'_>], built: &Built, log_type: 
             _ => Below::Rows(Vec::new()),
         });
     }
-    let mut writer = Writer { out: Vec::new(), bit, log_type };
+    let mut writer = Writer { out: Vec::new(), bit, log_type, built };
     writer.group(&root, message, "", None);
     writer.out
 }
@@ -127,6 +127,7 @@ struct Writer<'a> {
     out: Vec<Out>,
     bit: BitOf<'a>,
     log_type: &'a str,
+    built: &'a Built,
 }
 
 impl Writer<'_> {
@@ -236,9 +237,27 @@ impl Writer<'_> {
             self.patch(at);
         } else if field.repeated {
             self.out.push(Out::List { key: key(field, "["), rows: numbers, form: form(field) });
+        } else if let Some(text) = self.literal(&numbers, field) {
+            self.out.push(Out::Literal { text });
         } else {
             self.out.push(Out::Field { key: key(field, ""), rows: numbers, form: form(field) });
         }
+    }
+
+    /// The finished member of a row whose constant stands in every event.
+    fn literal(&self, rows: &[u32], field: &Field) -> Option<Box<[u8]>> {
+        let [row] = rows else { return None };
+        if !self.built.literals.contains(row) {
+            return None;
+        }
+        let Input::Constant(constant) = &self.built.ops[*row as usize].input else { return None };
+        let mut text = key(field, "").into_vec();
+        match constant {
+            Constant::Text(bytes) => json_string(bytes, &mut text),
+            Constant::Raw(bytes) => text.extend_from_slice(bytes),
+            Constant::Scalar(value) => json_scalar(*value, form(field), &[], &mut text),
+        }
+        Some(text.into())
     }
 
     /// Lets the opening instruction at `at` jump here.

@@ -48,6 +48,8 @@ pub(super) struct Built {
     pub infos: Vec<Info>,
     pub plain: Vec<u32>,
     pub always: Vec<u32>,
+    /// Rows whose constant stands in every event: the output holds it as text, and they never run.
+    pub literals: Vec<u32>,
     /// Which rows a slot makes candidates.
     pub readers: Vec<(u32, u32)>,
     pub scope_rows: Vec<Vec<u32>>,
@@ -257,6 +259,7 @@ impl<'a> Compiler<'a> {
             };
             op.direct = is_direct(&op);
             match one.group {
+                Group::Plain if is_literal(checked, at, &op) => built.literals.push(number),
                 Group::Plain => {
                     built.plain.push(number);
                     let mut slots = Vec::new();
@@ -353,6 +356,22 @@ impl<'a> Compiler<'a> {
         }
         order
     }
+}
+
+/// Whether a row writes the same text into every event, into fields that no other row writes and no requirement reads.
+fn is_literal(checked: &[CheckedRow<'_>], at: usize, op: &RowOp) -> bool {
+    let row = &checked[at];
+    let constant = matches!(&op.input, Input::Constant(_)) && op.chain.is_empty() && op.when.is_none() && op.unless.is_empty() && !row.zero;
+    let single = |target: &Target| {
+        let plain = !target.field.repeated && target.key.is_none() && !matches!(target.field.kind, crate::udm::FieldKind::Message(_));
+        let enum_or_element =
+            matches!(target.field.kind, crate::udm::FieldKind::Enum(_)) || target.steps.iter().any(|step| step.element.is_some());
+        plain && !enum_or_element
+    };
+    let alone = |target: &Target| {
+        checked.iter().enumerate().all(|(other, theirs)| other == at || theirs.targets.iter().all(|theirs| theirs.exact != target.exact))
+    };
+    constant && row.targets.iter().all(|target| single(target) && alone(target))
 }
 
 /// Whether a row copies a path as it is.

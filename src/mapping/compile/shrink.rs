@@ -23,7 +23,12 @@ pub(super) fn shrink(plan: &mut Plan) {
         row.unless = mask(bits(&row.unless).filter_map(|bit| places.get(&bit).copied()));
         row.sets = mask(bits(&row.sets).filter_map(|bit| places.get(&bit).copied()));
     }
-    plan.bit_count = places.len();
+    plan.base_bits = vec![0; places.len().div_ceil(64)];
+    for row in &plan.literal_rows {
+        for &(word, bits) in &plan.rows[*row as usize].sets {
+            plan.base_bits[word as usize] |= bits;
+        }
+    }
 }
 
 /// Calls `tell` with every bit that the plan asks for outside the masks of its rows.
@@ -61,7 +66,7 @@ fn bits(mask: &Mask) -> impl Iterator<Item = u32> + '_ {
     mask.iter().flat_map(|&(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| u32::from(word) * 64 + bit))
 }
 
-fn mask(bits: impl Iterator<Item = u32>) -> Mask {
+pub(super) fn mask(bits: impl Iterator<Item = u32>) -> Mask {
     let mut words: BTreeMap<u16, u64> = BTreeMap::new();
     for bit in bits {
         *words.entry((bit / 64) as u16).or_default() |= 1 << (bit % 64);

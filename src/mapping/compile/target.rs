@@ -170,8 +170,4 @@ impl Bits {
     pub fn get(&self, name: &str) -> Option<u32> {
         self.numbers.get(name).copied()
     }
-
-    pub fn len(&self) -> usize {
-        self.numbers.len()
-    }
 }
