@@ -153,7 +153,7 @@ impl Writer<'_> {
 
     fn field(&mut self, below: &Below, field: &'static Field, path: &str, inside: Option<usize>) {
         match below {
-            Below::Rows(rows) => self.rows(rows, field, path),
+            Below::Rows(rows) => self.rows(rows, field, path, inside),
             Below::One { whole, group } => {
                 let FieldKind::Message(name) = field.kind else { return };
                 if !group.fields.is_empty() || path == "metadata" || whole.is_empty() {
@@ -214,7 +214,7 @@ impl Writer<'_> {
         }
     }
 
-    fn rows(&mut self, rows: &[(Option<String>, u32)], field: &Field, path: &str) {
+    fn rows(&mut self, rows: &[(Option<String>, u32)], field: &Field, path: &str, inside: Option<usize>) {
         let numbers: Box<[u32]> = rows.iter().map(|(_, row)| *row).collect();
         let entries = || rows.iter().map(|(key, row)| (label(key.as_deref()), *row)).collect();
         if field.is_label_list() {
@@ -237,7 +237,7 @@ impl Writer<'_> {
             self.patch(at);
         } else if field.repeated {
             self.out.push(Out::List { key: key(field, "["), rows: numbers, form: form(field) });
-        } else if let Some(text) = self.literal(&numbers, field) {
+        } else if let Some(text) = self.literal(&numbers, field).filter(|_| inside.is_none()) {
             self.out.push(Out::Literal { text });
         } else {
             self.out.push(Out::Field { key: key(field, ""), rows: numbers, form: form(field) });
