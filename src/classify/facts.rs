@@ -106,6 +106,8 @@ struct Marks {
     metric: bool,
     time_grain: bool,
     effective_at: bool,
+    /// `type` in lower case, as OpenAI writes it.
+    kind: bool,
     actor: bool,
     event_timestamp: bool,
     event_data_id: bool,
@@ -119,6 +121,7 @@ fn marks(doc: &Doc, record: u32) -> Marks {
         let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
         match name.len() {
             4 if name == b"Type" => m.table = Some(value),
+            4 if name == b"type" => m.kind = true,
             4 if is(b"time") => m.time = true,
             5 if is(b"actor") => m.actor = true,
             6 if is(b"object") => m.object = Some(value),
@@ -177,8 +180,8 @@ fn decide<'a>(doc: &'a Doc, m: &Marks, category: &'a [u8]) -> (Shape, &'a [u8], 
     if m.object.is_some_and(|node| doc.str(node) == b"organization.audit_log") {
         return (Shape::OpenaiAudit, b"", "member `object` is organization.audit_log");
     }
-    if m.effective_at && m.actor {
-        return (Shape::OpenaiAudit, b"", "members `effective_at` and `actor`");
+    if m.effective_at && (m.actor || m.kind) {
+        return (Shape::OpenaiAudit, b"", "members `effective_at` and `actor` or `type`");
     }
     if m.flow_records && (m.flow_version || says("FlowLogFlowEvent")) {
         return (Shape::Azure, b"flowlogflowevent", "member `flowRecords` of a virtual network flow log");
