@@ -43,5 +43,6 @@ if grep -q '^name = "suite"' Cargo.toml; then
   if [ -x tests/udm_check/install.sh ]; then step 'udm check: install' tests/udm_check/install.sh; fi
   step 'tests: suite' cargo test --locked --test suite
 fi
+step 'deploy files' deploy/check.sh
 step 'broker: start' start_broker
 step 'tests: broker' env UDMILL_TEST_KAFKA_REQUIRED=1 cargo test --locked --test broker

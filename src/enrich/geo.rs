@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    /// Written by `tests/mmdb`; see `tests/data/SOURCES.md` for what stands in them.
+    /// Written by `tests/suite/mmdb`; see `tests/data/SOURCES.md` for what stands in them.
     const CITY: &[u8] = include_bytes!("../../tests/data/city.mmdb");
     const ASN: &[u8] = include_bytes!("../../tests/data/asn.mmdb");
 

@@ -16,6 +16,7 @@ mod generated_docs;
 mod golden;
 mod layers;
 mod mills;
+mod mmdb;
 mod mutation;
 mod openai;
 mod properties;

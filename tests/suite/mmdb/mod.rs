@@ -1,6 +1,6 @@
 //! The databases under `tests/data`: this writes them and checks that what is committed is what it writes and that maxminddb reads it.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test mmdb` writes them anew.
+//! `UPDATE_GOLDEN=1 cargo test --test suite mmdb` writes them anew.
 
 mod writer;
 
@@ -59,7 +59,7 @@ fn committed(name: &str, written: &[u8]) {
         std::fs::write(&path, written).unwrap();
     }
     let found = std::fs::read(&path).unwrap();
-    assert!(found == written, "tests/data/{name} is stale; run `UPDATE_GOLDEN=1 cargo test --test mmdb`");
+    assert!(found == written, "tests/data/{name} is stale; run `UPDATE_GOLDEN=1 cargo test --test suite mmdb`");
 }
 
 #[test]
