@@ -59,7 +59,7 @@ pub struct Table {
 pub struct Match {
     /// One of `classify`'s shapes: `openai_audit`, `activity`, `activity_rest`, `azure`, `log_analytics`, `unknown`.
     pub shape: String,
-    /// ARM provider and type, `microsoft.keyvault/vaults`, or a prefix of whole segments of it.
+    /// ARM provider and types, `microsoft.keyvault/vaults`, whole.
     pub provider: Option<String>,
     /// Category, or the table name of a Log Analytics row.
     pub category: Option<String>,

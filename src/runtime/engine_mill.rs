@@ -234,6 +234,9 @@ impl Mill for EngineMill {
                         *out.tally.events.entry((Arc::clone(name), Arc::clone(event_type), *fallback)).or_default() += 1;
                     }
                     let value = &self.outcomes.events[event.clone()];
+                    if let Some(action) = action(value) {
+                        *out.tally.actions.entry((Arc::clone(name), action)).or_default() += 1;
+                    }
                     let key = self.outcomes.text(id).as_bytes();
                     for output in self.outputs.get(usize::from(part.view)).into_iter().flatten() {
                         out.tally.bytes.entry(Arc::clone(name)).or_default().1 += value.len() as u64;
@@ -299,6 +302,18 @@ impl EngineMill {
     }
 }
 
+/// The words of UDM enum `SecurityResult.Action` that an event writes.
+const ACTIONS: [&str; 6] = ["ALLOW", "BLOCK", "ALLOW_WITH_MODIFICATION", "QUARANTINE", "FAIL", "CHALLENGE"];
+
+/// The first security_result.action of a finished event. Inside a text its quotes would be escaped, so the member's name cannot be met
+/// in what a record says.
+fn action(event: &[u8]) -> Option<&'static str> {
+    const NAME: &[u8] = b"\"action\":[\"";
+    let word = &event[memchr::memmem::find(event, NAME)? + NAME.len()..];
+    let word = &word[..memchr::memchr(b'"', word)?];
+    ACTIONS.into_iter().find(|action| action.as_bytes() == word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,10 +341,25 @@ mod tests {
         assert_eq!(letters, [("time_missing", Some(&br#"{"nobody":"knows"}"#[..]))]);
         assert_eq!(mills.cut(body.as_bytes(), 1).as_deref(), Some(&br#"{"nobody":"knows"}"#[..]));
         assert_eq!((out.tally.parts_of(Counted::Emitted), out.tally.parts_of(Counted::Rejected)), (4, 2), "each view rejects it");
+        let allowed: u64 = out.tally.actions.iter().filter(|((_, action), _)| *action == "ALLOW").map(|(_, count)| count).sum();
+        assert_eq!(allowed, 2, "two logins of the typed view");
         mills.reload().expect("the same files");
         out.clear();
         mill.process(MessageIn { topic: "in", bytes: good.as_bytes(), received_ms: None }, &mut out);
         assert_eq!(out.events().len(), 3, "after a reload");
+    }
+
+    #[test]
+    fn the_action_is_read_where_the_event_writes_it() {
+        for (event, expected) in [
+            (r#"{"securityResult":[{"summary":"x","action":["BLOCK"]}]}"#, Some("BLOCK")),
+            (r#"{"securityResult":[{"description":"\"action\":[\"ALLOW\"]","action":["FAIL"]}]}"#, Some("FAIL")),
+            (r#"{"securityResult":[{"description":"\"action\":[\"ALLOW\"]"}]}"#, None),
+            (r#"{"securityResult":[{"action":["NO_SUCH_WORD"]}]}"#, None),
+            ("{}", None),
+        ] {
+            assert_eq!(action(event.as_bytes()), expected, "{event}");
+        }
     }
 
     #[test]
