@@ -32,10 +32,28 @@ impl Plan {
         }
         // A record of many parts is accounted once, at its end; of a part only what did not convert is kept.
         let all = self.unmapped == Unmapped::Keep && self.part_scopes.is_empty();
-        if all || !state.forced.is_empty() {
+        if state.forced.contains(&state.element) {
+            self.keep_element(state, tools, out);
+        }
+        if all || state.forced.iter().any(|node| *node != state.element) {
             self.mark_dropped(state, tools);
             self.keep(state, tools, stamp.record, all, out);
         }
+    }
+
+    /// Keeps the whole split text of a part when one of its columns did not convert: a column has no path of its own.
+    fn keep_element(&self, state: &mut State, tools: &Tools<'_>, out: &mut Vec<u8>) {
+        let Some(scope) = self.part_scopes.last().map(|scope| &self.scopes[*scope as usize]) else { return };
+        let text = tools.doc.str(state.element);
+        out.extend_from_slice(b"\"unmapped.");
+        json::escaped(scope.name.as_bytes(), out);
+        out.extend_from_slice(b"\":");
+        let mut scratch = std::mem::take(&mut state.scratch[0]);
+        scratch.clear();
+        let is_secret = state.suspicious && tools.redactor.redact(text, &mut scratch);
+        json::string(if is_secret { &scratch } else { text }, out);
+        out.push(b',');
+        state.scratch[0] = scratch;
     }
 
     /// How many leaves of the record no row read.

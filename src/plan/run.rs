@@ -155,6 +155,7 @@ impl Plan {
         state.read.clear();
         state.marks_reads = self.unmapped != super::Unmapped::Drop || state.is_traced;
         state.opened.clear();
+        state.element = NO_NODE;
         state.notes.clear();
         state.forced.clear();
     }
@@ -175,6 +176,7 @@ impl Plan {
             } else {
                 let index = run.parts;
                 run.parts += 1;
+                state.element = if scope.split.is_some() { element } else { NO_NODE };
                 state.notes.clear();
                 match columns {
                     Err(count) => run.sink.part(PartEnd::Reject { why: Why::Columns { each: &scope.name, count } }, &[]),

@@ -103,6 +103,8 @@ pub(crate) struct State {
     pub read: Vec<u64>,
     /// Nodes whose value did not convert: kept whatever the mapping says of unmapped leaves.
     pub forced: Vec<u32>,
+    /// The split text whose columns the part reads; `NO_NODE` when it reads none.
+    pub element: u32,
     /// JSON texts opened in this record: text node and the root it opened to.
     pub opened: Vec<(u32, u32)>,
     /// Whether a secret may be somewhere in the message.
