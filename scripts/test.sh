@@ -37,6 +37,7 @@ step 'install' scripts/install.sh
 step 'fmt' cargo fmt --check
 step 'clippy' cargo clippy --locked --all-targets -- -D warnings
 step 'check without features' cargo check --locked --no-default-features --all-targets
+step 'tests without features' cargo test --locked --no-default-features --lib
 step 'tests: lib' cargo test --locked --lib
 step 'tests: docs' cargo test --locked --doc
 if grep -q '^name = "suite"' Cargo.toml; then
