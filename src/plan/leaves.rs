@@ -181,7 +181,8 @@ pub(crate) fn unread(state: &State, doc: &Doc, node: u32, path: &mut Vec<u8>, te
     }
 }
 
-fn push_name(path: &mut Vec<u8>, name: &[u8]) {
+/// Appends one name to a dotted path.
+pub(crate) fn push_name(path: &mut Vec<u8>, name: &[u8]) {
     if !path.is_empty() {
         path.push(b'.');
     }

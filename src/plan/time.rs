@@ -4,11 +4,11 @@
 pub fn rfc3339_millis(millis: i64, out: &mut Vec<u8>) {
     let (seconds, fraction) = (millis.div_euclid(1000), millis.rem_euclid(1000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of(days);
     for (number, width, after) in [
         (year, 4, b'-'),
-        (month, 2, b'-'),
-        (day, 2, b'T'),
+        (i64::from(month), 2, b'-'),
+        (i64::from(day), 2, b'T'),
         (second / 3600, 2, b':'),
         (second / 60 % 60, 2, b':'),
         (second % 60, 2, if fraction == 0 { b'Z' } else { b'.' }),
@@ -28,16 +28,17 @@ fn digits(number: i64, width: u32, out: &mut Vec<u8>) {
     }
 }
 
-/// Year, month and day of a count of days since 1970-01-01, in the proleptic Gregorian calendar: eras of 400 years that start in March.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
+/// The civil date of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
+///
+/// Years are counted from March, so the leap day is the last of its year and 400 years have 146,097 days whatever the start.
+pub(crate) fn date_of(days: i64) -> (i64, u32, u32) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = (day_of_year - (153 * from_march + 2) / 5 + 1) as u32;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 } as u32;
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 

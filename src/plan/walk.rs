@@ -1,6 +1,7 @@
 //! Phase one: one walk over a record fills the slots of the paths this plan reads.
 
 use super::Plan;
+use super::leaves::push_name;
 use super::program::{SourceRef, Tail};
 use super::state::{Item, State};
 use super::trie::NONE;
@@ -183,10 +184,7 @@ fn leaves(state: &mut State, doc: &mut Doc, node: u32, path: &mut Vec<u8>) {
     match here.kind {
         Kind::Object => {
             for _ in 0..here.len {
-                if mark > 0 {
-                    path.push(b'.');
-                }
-                path.extend_from_slice(doc.str(at));
+                push_name(path, doc.str(at));
                 leaves(state, doc, at + 1, path);
                 path.truncate(mark);
                 at = doc.after(at + 1);
@@ -194,10 +192,7 @@ fn leaves(state: &mut State, doc: &mut Doc, node: u32, path: &mut Vec<u8>) {
         }
         Kind::Array => {
             for index in 0..here.len {
-                if mark > 0 {
-                    path.push(b'.');
-                }
-                path.extend_from_slice(itoa::Buffer::new().format(index).as_bytes());
+                push_name(path, itoa::Buffer::new().format(index).as_bytes());
                 leaves(state, doc, at, path);
                 path.truncate(mark);
                 at = doc.after(at);

@@ -110,7 +110,7 @@ impl<'a> Compiler<'a> {
         self.find_value_kinds();
         // Chains of values are prepared again where they are built; their faults are told once, at the end.
         let checked = self.check_rows();
-        let rules = self.check_rules(&checked);
+        self.check_rules(&checked);
         let values = self.values();
         let scopes = self.scopes();
         let built = self.build_rows(&checked);
@@ -123,7 +123,7 @@ impl<'a> Compiler<'a> {
         if self.found.iter().any(|found| found.severity == super::diagnostic::Severity::Error) {
             return None;
         }
-        let rule_ops = self.rule_ops(&rules, &built);
+        let rule_ops = self.rule_ops(&checked, &built);
         let out = output::instructions(&checked, &built, &self.table.log_type, &|name| self.bits.get(name));
         let table = self.table;
         let (values, values_per_part) = values;
@@ -148,7 +148,7 @@ impl<'a> Compiler<'a> {
             types_json: self.types.iter().map(|name| format!("\"{name}\"").into_bytes().into()).collect(),
             types: self.types.clone(),
             row_infos,
-            rule_places: rules.iter().map(|rule| places(rule.rule.span)).collect(),
+            rule_places: table.rules.iter().map(|rule| places(rule.span)).collect(),
             unmapped: self.options.unmapped.unwrap_or(table.unmapped),
             generic: 0,
             trie: self.sources.trie(),

@@ -7,14 +7,9 @@ use crate::mapping::table::{Condition, Otherwise, Rule};
 use crate::plan::program::{Need, OtherwiseOp, RuleOp};
 use crate::udm::{EventTypes, Level, Predicate};
 
-/// A rule and whether it stays in the plan.
-pub(super) struct CheckedRule<'a> {
-    pub rule: &'a Rule,
-}
-
 impl<'a> Compiler<'a> {
     /// Checks every rule by itself and against those above it.
-    pub(super) fn check_rules(&mut self, checked: &[CheckedRow<'a>]) -> Vec<CheckedRule<'a>> {
+    pub(super) fn check_rules(&mut self, checked: &[CheckedRow<'a>]) {
         let table = self.table;
         let rules = &table.rules;
         for rule in rules {
@@ -64,7 +59,6 @@ impl<'a> Compiler<'a> {
                 }
             }
         }
-        rules.iter().map(|rule| CheckedRule { rule }).collect()
     }
 
     /// Why a rule can never be taken.
@@ -149,19 +143,17 @@ impl<'a> Compiler<'a> {
     }
 
     /// The rules as the plan runs them. Row numbers in requirements become operation numbers here.
-    pub(super) fn rule_ops(&mut self, rules: &[CheckedRule<'a>], built: &Built) -> Vec<RuleOp> {
-        let checked = self.checked_again();
+    pub(super) fn rule_ops(&mut self, checked: &[CheckedRow<'a>], built: &Built) -> Vec<RuleOp> {
         let mut ops = Vec::new();
-        for checked_rule in rules {
-            let rule = checked_rule.rule;
-            let needs = self.requirement(&checked, &rule.is, rule);
+        for rule in &self.table.rules {
+            let needs = self.requirement(checked, &rule.is, rule);
             let needs = self.keep_need(needs, built);
             let otherwise = rule
                 .otherwise
                 .iter()
                 .map(|other| match other {
                     Otherwise::Type(name) => {
-                        let need = self.requirement(&checked, name, rule);
+                        let need = self.requirement(checked, name, rule);
                         OtherwiseOp::Type(self.event_type(name), self.keep_need(need, built))
                     }
                     Otherwise::Rule(at) => OtherwiseOp::Rule(*at as u32),
@@ -179,13 +171,6 @@ impl<'a> Compiler<'a> {
             });
         }
         ops
-    }
-
-    fn checked_again(&mut self) -> Vec<CheckedRow<'a>> {
-        let known = self.found.len();
-        let checked = self.check_rows();
-        self.found.truncate(known);
-        checked
     }
 
     fn keep_need(&mut self, need: Need, built: &Built) -> u32 {

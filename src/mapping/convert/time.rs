@@ -201,7 +201,7 @@ fn write_moment(moment: Moment, out: &mut Vec<u8>) -> Result<Output, Fault> {
         return Err(Fault("time_out_of_range"));
     }
     let (days, second) = (moment.seconds.div_euclid(86_400), moment.seconds.rem_euclid(86_400));
-    let (year, month, day) = parse::date_of(days);
+    let (year, month, day) = crate::plan::time::date_of(days);
     digits(year as u32, 4, out);
     out.push(b'-');
     digits(month, 2, out);

@@ -61,20 +61,6 @@ fn days_in(year: u32, month: u32) -> u32 {
     }
 }
 
-/// The civil date of a day counted from 1970-01-01, in the proleptic Gregorian calendar.
-///
-/// Years are counted from March, so the leap day is the last of its year and 400 years have 146,097 days whatever the start.
-pub(super) fn date_of(days: i64) -> (i64, u32, u32) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = (day_of_year - (153 * from_march + 2) / 5 + 1) as u32;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 } as u32;
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 /// What is left of a text while it is read from the left.
 struct Rest<'a>(&'a [u8]);
 
