@@ -5,6 +5,7 @@ pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod enrich;
+pub mod insight;
 pub mod mapping;
 pub mod plan;
 pub mod runtime;

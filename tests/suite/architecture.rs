@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("source", &["config", "udm", "decode", "plan", "mapping", "classify", "enrich", "validate", "engine"]),
     ("sink", &["config", "udm", "decode", "plan", "mapping", "classify", "enrich", "validate", "engine"]),
     ("runtime", EVERY_ROOM_BELOW_RUNTIME),
+    ("insight", CORE),
     // The commands belong to `main`: the only place that may start the runtime.
     ("cli", EVERY_ROOM),
 ];
@@ -28,8 +29,22 @@ const ROOMS: &[(&str, &[&str])] = &[
 const CORE: &[&str] = &["udm", "decode", "plan", "mapping", "classify", "enrich", "validate", "engine"];
 const EVERY_ROOM_BELOW_RUNTIME: &[&str] =
     &["udm", "decode", "plan", "mapping", "classify", "enrich", "validate", "engine", "config", "telemetry", "source", "sink"];
-const EVERY_ROOM: &[&str] =
-    &["udm", "decode", "plan", "mapping", "classify", "enrich", "validate", "engine", "config", "telemetry", "source", "sink", "runtime"];
+const EVERY_ROOM: &[&str] = &[
+    "udm",
+    "decode",
+    "plan",
+    "mapping",
+    "classify",
+    "enrich",
+    "validate",
+    "engine",
+    "config",
+    "telemetry",
+    "source",
+    "sink",
+    "runtime",
+    "insight",
+];
 
 /// What a core room must not name, and what to do instead.
 const CORE_FORBIDDEN: &[(&str, &str)] = &[
@@ -72,7 +87,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code and explain only.
-    ("serde_json", &["udm", "mapping", "config", "cli"]),
+    ("serde_json", &["udm", "mapping", "config", "cli", "insight"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

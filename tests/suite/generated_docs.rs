@@ -1,4 +1,4 @@
-//! Pages that are made from the source: settings and metrics. `UPDATE_GOLDEN=1 cargo test --test suite generated_docs` writes them anew.
+//! Pages that are made from the source: settings, metrics and mappings. `UPDATE_GOLDEN=1 cargo test --test suite generated_docs` writes them anew.
 
 use std::env;
 use std::fmt::Write as _;
@@ -110,4 +110,33 @@ fn metric_names() {
         let _ = writeln!(text, "| `{name}` | {} | {help} |", labels.join(", "));
     }
     page("docs/metrics.md", &text);
+}
+
+/// Every table has its page, and no page is left of a table that is gone.
+#[test]
+fn mapping_pages() {
+    let files = udmill::mapping::built_in();
+    let folder = root().join("docs/mappings");
+    let names = udmill::mapping::list(&files);
+    assert!(names.len() >= 4, "mappings are built in, found {names:?}");
+    let told = |faults: Vec<udmill::mapping::Diagnostic>| -> String { panic!("{}", udmill::mapping::render(&faults, &files, false)) };
+    for name in &names {
+        if env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::create_dir_all(folder.join(name).parent().expect("a folder above")).expect("a folder is made");
+        }
+        page(&format!("docs/mappings/{name}.md"), &udmill::insight::page::page(&files, name).unwrap_or_else(told));
+    }
+    page("docs/mappings/README.md", &udmill::insight::page::index(&files).unwrap_or_else(told));
+    let mut stale = Vec::new();
+    for vendor in
+        fs::read_dir(&folder).expect("the pages are there").map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir())
+    {
+        for file in fs::read_dir(&vendor).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            let inside = file.strip_prefix(&folder).expect("below the folder").with_extension("").to_string_lossy().into_owned();
+            if !names.contains(&inside) {
+                stale.push(file);
+            }
+        }
+    }
+    assert!(stale.is_empty(), "pages of tables that are gone: {stale:?}");
 }
