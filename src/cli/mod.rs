@@ -5,6 +5,7 @@
 
 pub mod check;
 mod completions;
+mod coverage;
 pub mod dead_letter;
 #[cfg(feature = "kafka")]
 pub mod demo;
@@ -20,6 +21,7 @@ mod run;
 pub mod summary;
 pub mod test_cases;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -76,6 +78,8 @@ enum Command {
     Replay(replay::Args),
     /// Tell what became of each record and which row wrote each field
     Explain(explain::Args),
+    /// Tell what the mappings read of an input: source paths, UDM fields, what is left
+    Coverage(coverage::Args),
     /// Process streams: Kafka or Event Hubs in, Kafka or Event Hubs out
     #[cfg(feature = "kafka")]
     Run(run::Args),
@@ -95,6 +99,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Coverage(args) => coverage::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test_cases::run(&args),
@@ -111,6 +116,15 @@ pub fn main() -> ExitCode {
             }
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+/// Writes to standard output. A reader that has seen enough (`| head`) is no fault.
+fn print(text: &str) -> Result<Exit, Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(fault) if fault.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::io("standard output", &fault)),
+        _ => Ok(Exit::Done),
     }
 }
 

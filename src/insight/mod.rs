@@ -3,5 +3,7 @@
 //! Everything here is computed from what the core gives (tables, plans, traces, outcomes, events) and returned as text or JSON; files,
 //! terminals and clocks belong to the commands in `cli`.
 
+pub mod coverage;
+pub mod html;
 pub mod page;
 pub mod words;

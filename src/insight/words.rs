@@ -154,6 +154,11 @@ fn compared(test: &Test, quote: &str) -> String {
     }
 }
 
+/// Text without control characters, so that nothing a log says writes to a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

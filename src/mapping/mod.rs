@@ -5,6 +5,7 @@ mod condition;
 pub mod convert;
 pub mod diagnostic;
 mod each;
+pub mod known;
 mod layers;
 mod lookup_text;
 mod node;

@@ -12,6 +12,7 @@ mod decide;
 pub mod enrich;
 mod identity;
 pub(crate) mod json;
+mod leaf_trace;
 mod leaves;
 pub mod lookup;
 pub(crate) mod program;
@@ -26,6 +27,7 @@ pub(crate) mod value;
 mod walk;
 mod write;
 
+pub use leaf_trace::LeafTrace;
 pub use program::RowInfo;
 pub use run::{PartEnd, PartSink, Why};
 pub use state::Note;

@@ -1,7 +1,7 @@
 //! What explain is told of a part: read off the state after the part was written, before it is cleared.
 
 use super::Plan;
-use super::leaves;
+use super::leaf_trace::{self, LeafTrace};
 use super::resolve::Tools;
 use super::state::{Cell, State};
 use super::value::{NumberText, Tag};
@@ -15,6 +15,8 @@ pub struct PartTrace {
     pub rule: Option<RuleTrace>,
     /// Dotted paths of leaves that no row read.
     pub unread: Vec<String>,
+    /// Every present leaf of the record.
+    pub leaves: Vec<LeafTrace>,
 }
 
 /// One value that one row wrote.
@@ -76,10 +78,17 @@ impl Plan {
             });
         }
         self.mark_dropped(state, tools);
-        leaves::unread(state, &*tools.doc, record, &mut Vec::new(), &mut |path, _| {
+        let writers = leaf_trace::writers(state, &rows);
+        leaf_trace::present(state, &*tools.doc, record, &mut Vec::new(), &mut |path, node, is_read| {
             let mut clean = Vec::new();
             let path = if tools.redactor.redact(path, &mut clean) { &clean } else { path };
-            trace.unread.push(String::from_utf8_lossy(path).into_owned());
+            let path = String::from_utf8_lossy(path).into_owned();
+            if !is_read {
+                trace.unread.push(path.clone());
+            }
+            let from = writers.partition_point(|(of, _)| *of < node);
+            let rows = writers[from..].iter().take_while(|(of, _)| *of == node).map(|(_, row)| *row).collect();
+            trace.leaves.push(LeafTrace { path, is_read, rows });
         });
         trace
     }

@@ -14,6 +14,7 @@ mod ends;
 mod equality;
 mod generated_docs;
 mod golden;
+mod insight;
 mod layers;
 mod mills;
 mod mmdb;

@@ -1,0 +1,117 @@
+//! What people are told of mappings and events: coverage, reports, differences. Every figure is held against a second count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+pub fn udmill(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_udmill")).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("udmill runs")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = udmill(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// A page that loads nothing: no address that a browser would follow by itself.
+fn assert_self_contained(html: &str) {
+    for outside in ["src=", "@import", "url(", "<link rel=\"stylesheet", "href=\"http", "fetch("] {
+        assert!(!html.contains(outside), "the page has `{outside}`");
+    }
+    assert!(html.starts_with("<!doctype html>") && html.trim_end().ends_with("</html>"), "a whole page");
+    assert!(html.contains("default-src 'none'"), "the browser is told to load nothing");
+}
+
+/// Present scalar leaves below a value: their general paths.
+fn leaves(value: &Value, path: &str, found: &mut BTreeMap<String, u64>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| leaves(value, &below(if is_number(name) { "*" } else { name }), found));
+        }
+        Value::Array(elements) => elements.iter().for_each(|value| leaves(value, &below("*"), found)),
+        Value::Null => {}
+        Value::String(text) if matches!(text.as_str(), "" | "null" | "-" | "<null>") => {}
+        _ => *found.entry(path.to_owned()).or_default() += 1,
+    }
+}
+
+const OPENAI: &str = "tests/samples/openai/by-type-session.ndjson";
+
+#[test]
+fn coverage_counts_every_value_once() {
+    let report = json(&["coverage", "--profile", "typed", "--format", "json", OPENAI]);
+    let text = std::fs::read_to_string(format!("{}/{OPENAI}", env!("CARGO_MANIFEST_DIR"))).expect("a sample");
+    let mut expected = BTreeMap::new();
+    let mut records = 0;
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        leaves(&serde_json::from_str(line).expect("JSON"), "", &mut expected);
+        records += 1;
+    }
+    let mapping = &report["mappings"][0];
+    assert_eq!((&mapping["mapping"], mapping["records"].as_u64()), (&"openai/audit".into(), Some(records)));
+    let mut seen = BTreeMap::new();
+    for path in mapping["paths"].as_array().expect("paths") {
+        let number = |name: &str| path[name].as_u64().expect(name);
+        assert_eq!(number("read") + number("unmapped"), number("seen"), "{path}");
+        assert!(number("records") <= number("seen").min(records), "{path}");
+        let state = path["state"].as_str().expect("a state");
+        assert_eq!(state == "never_seen", number("seen") == 0, "{path}");
+        assert!(
+            !matches!(state, "read" | "partly")
+                || path["rows"].as_array().is_some_and(|rows| !rows.is_empty())
+                || path["named_by"] != Value::Array(vec![]),
+            "{path}: who read it?"
+        );
+        if number("seen") > 0 {
+            seen.insert(path["path"].as_str().expect("a path").to_owned(), number("seen"));
+        }
+    }
+    assert_eq!(seen, expected, "paths and how often they were seen");
+
+    // What explain calls unread is what coverage calls unmapped.
+    let explained = udmill(&["explain", "--profile", "typed", "--format", "json", OPENAI]);
+    let mut unread: u64 = 0;
+    let mut filled: BTreeMap<String, u64> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&explained.stdout).lines() {
+        let part: Value = serde_json::from_str(line).expect("JSON");
+        unread += part["unread"].as_array().expect("a list").len() as u64;
+        let fields = part["fields"].as_array().expect("a list");
+        let fields: BTreeSet<&str> = fields.iter().filter_map(|field| field["target"].as_str()).collect();
+        fields.into_iter().for_each(|field| *filled.entry(field.to_owned()).or_default() += 1);
+    }
+    assert_eq!(mapping["values_seen"].as_u64().unwrap() - mapping["values_read"].as_u64().unwrap(), unread);
+    let fields = mapping["fields"].as_array().expect("fields").iter();
+    let told: BTreeMap<String, u64> = fields
+        .filter(|field| field["filled"] != 0)
+        .map(|field| (field["field"].as_str().unwrap_or_default().to_owned(), field["filled"].as_u64().unwrap_or_default()))
+        .collect();
+    assert_eq!(told, filled, "UDM fields and how often they were filled");
+}
+
+#[test]
+fn coverage_of_tuples_counts_a_record_once() {
+    let report = json(&["coverage", "--format", "json", "tests/samples/azure/nsg_flow"]);
+    let flow = report["mappings"].as_array().expect("mappings").iter().find(|one| one["mapping"] == "azure/nsg_flow").expect("flows");
+    let time = flow["paths"].as_array().expect("paths").iter().find(|path| path["path"] == "time").expect("each record has a time");
+    assert_eq!(time["seen"], flow["records"], "not once a tuple");
+    assert!(flow["emitted"].as_u64() > flow["records"].as_u64(), "records hold several tuples");
+}
+
+#[test]
+fn the_coverage_page_stands_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = folder.path().join("coverage.html");
+    let output = udmill(&["coverage", "tests/samples/azure/activity", "--html", &page.to_string_lossy()]);
+    assert!(output.status.success());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("azure/activity") && text.contains("UDM fields ("), "{text}");
+    let html = std::fs::read_to_string(page).expect("the page");
+    assert_self_contained(&html);
+    assert!(html.contains("<code>callerIpAddress</code>") && html.contains("metadata.event_timestamp"));
+    let same = udmill(&["coverage", "tests/samples/azure/activity", "--format", "html"]);
+    assert_eq!(String::from_utf8_lossy(&same.stdout), html);
+}
