@@ -220,9 +220,12 @@ macro_rules! folders {
 folders! {
     openai_audit = "openai/audit",
     azure_activity = "azure/activity",
+    azure_metrics = "azure/metrics",
     azure_nsg_flow = "azure/nsg_flow",
     azure_nsg_rules = "azure/nsg_rules",
     azure_resource_common = "azure/resource_common",
+    azure_storage = "azure/storage",
+    azure_vnet_flow = "azure/vnet_flow",
     decode = "decode",
     engine = "engine",
 }

@@ -11,6 +11,7 @@ mod deploy;
 mod diagnostics;
 mod documented_reference;
 mod ends;
+mod flows;
 mod equality;
 mod generated_docs;
 mod golden;
