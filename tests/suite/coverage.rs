@@ -286,7 +286,7 @@ fn generic_events_stand_only_where_the_rules_say() {
         })
         .collect();
     assert!(wrong.is_empty(), "azure/activity: GENERIC_EVENT for {wrong:?}");
-    for name in ["azure/nsg_flow", "azure/nsg_rules", "azure/storage", "azure/vnet_flow"] {
+    for name in ["azure/nsg_flow", "azure/nsg_rules", "azure/private_link", "azure/storage", "azure/vnet_flow"] {
         assert!(generic(name).is_empty(), "{name} has GENERIC_EVENTs");
     }
 }

@@ -223,6 +223,7 @@ folders! {
     azure_metrics = "azure/metrics",
     azure_nsg_flow = "azure/nsg_flow",
     azure_nsg_rules = "azure/nsg_rules",
+    azure_private_link = "azure/private_link",
     azure_resource_common = "azure/resource_common",
     azure_storage = "azure/storage",
     azure_vnet_flow = "azure/vnet_flow",
