@@ -16,6 +16,7 @@ pub mod mill;
 pub mod paint;
 pub mod pipeline;
 pub mod replay;
+mod report;
 #[cfg(feature = "kafka")]
 mod run;
 pub mod summary;
@@ -80,6 +81,8 @@ enum Command {
     Explain(explain::Args),
     /// Tell what the mappings read of an input: source paths, UDM fields, what is left
     Coverage(coverage::Args),
+    /// Report the operations of a period: outcomes, callers, role assignments, deletions, failures, high risk
+    Report(report::Args),
     /// Process streams: Kafka or Event Hubs in, Kafka or Event Hubs out
     #[cfg(feature = "kafka")]
     Run(run::Args),
@@ -100,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Coverage(args) => coverage::run(&args),
+        Command::Report(args) => report::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test_cases::run(&args),

@@ -6,4 +6,5 @@
 pub mod coverage;
 pub mod html;
 pub mod page;
+pub mod report;
 pub mod words;

@@ -16,7 +16,7 @@ fn json(arguments: &[&str]) -> Value {
 }
 
 /// A page that loads nothing: no address that a browser would follow by itself.
-fn assert_self_contained(html: &str) {
+pub fn assert_self_contained(html: &str) {
     for outside in ["src=", "@import", "url(", "<link rel=\"stylesheet", "href=\"http", "fetch("] {
         assert!(!html.contains(outside), "the page has `{outside}`");
     }
@@ -111,7 +111,7 @@ fn the_coverage_page_stands_alone() {
     assert!(text.contains("azure/activity") && text.contains("UDM fields ("), "{text}");
     let html = std::fs::read_to_string(page).expect("the page");
     assert_self_contained(&html);
-    assert!(html.contains("<code>callerIpAddress</code>") && html.contains("metadata.event_timestamp"));
+    assert!(html.contains("<code>callerIpAddress</code>") && html.contains("metadata.<wbr>event_timestamp"));
     let same = udmill(&["coverage", "tests/samples/azure/activity", "--format", "html"]);
     assert_eq!(String::from_utf8_lossy(&same.stdout), html);
 }

@@ -25,6 +25,7 @@ mod properties;
 mod protobuf;
 mod readme;
 mod reference_rows;
+mod report;
 mod rows;
 mod rust_paths;
 mod touched;

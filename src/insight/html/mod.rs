@@ -342,9 +342,10 @@ impl Cell {
     }
 }
 
-/// Text as code.
+/// Text as code. Paths may break behind their separators.
 pub fn code(text: &str) -> String {
-    format!("<code>{}</code>", escape(text))
+    let broken = escape(text).replace('/', "/<wbr>").replace('.', ".<wbr>");
+    format!("<code>{broken}</code>")
 }
 
 /// A word in a coloured pill.
