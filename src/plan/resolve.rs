@@ -186,11 +186,10 @@ impl Plan {
         let mut total: Option<i64> = None;
         for source in sources {
             let slot = self.read(state, tools.doc, tools.decoder, source);
-            let whole = slot.value.number(&tools.doc.text).filter(|n| n.fract() == 0.0 && n.abs() < 9.0e18);
-            let Some(number) = whole else { return Value::ABSENT };
+            let Some(number) = slot.value.whole(&tools.doc.text) else { return Value::ABSENT };
             total = match total {
-                None => Some(number as i64),
-                Some(sum) => match join(sum, number as i64) {
+                None => Some(number),
+                Some(sum) => match join(sum, number) {
                     None => return Value::ABSENT,
                     joined => joined,
                 },

@@ -125,6 +125,22 @@ impl Value {
             _ => None,
         }
     }
+
+    /// A whole number of 64 bits, exactly: .NET ticks are beyond what a float holds. `12.0` is whole, `1.5` is not.
+    pub fn whole(self, text: &[u8]) -> Option<i64> {
+        match self.tag {
+            Tag::Int => Some(self.bits as i64),
+            Tag::UInt => i64::try_from(self.bits).ok(),
+            Tag::Text if let Some(exact) = std::str::from_utf8(self.bytes(text)).ok().and_then(|text| text.trim().parse().ok()) => {
+                Some(exact)
+            }
+            // Up to 2^53 a float names one whole number.
+            _ => self
+                .number(text)
+                .filter(|number| number.fract() == 0.0 && number.abs() <= 9_007_199_254_740_992.0)
+                .map(|number| number as i64),
+        }
+    }
 }
 
 /// Room for a number on its way to text.
