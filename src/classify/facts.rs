@@ -1,5 +1,6 @@
 //! What a record's top-level members say about its family.
 
+use super::operation;
 use crate::decode::{Doc, Kind};
 
 /// The outer form of a record; closed, because tables name it.
@@ -168,6 +169,11 @@ pub fn examine(doc: &Doc, record: u32, facts: &mut Facts) {
     let (shape, category, why) = decide(doc, &m, category);
     facts.shape = shape;
     facts.why = why;
+    if facts.split == 0 && shape == Shape::LogAnalytics && category.eq_ignore_ascii_case(b"azurediagnostics") {
+        let provider = operation::provider_of(m.operation.map(|node| doc.str(node)).unwrap_or_default());
+        facts.key.splice(..0, provider.iter().copied());
+        facts.split = provider.len();
+    }
     let from = facts.key.len();
     facts.key.extend_from_slice(category);
     facts.key[from..].make_ascii_lowercase();

@@ -5,6 +5,7 @@
 //! values that a family does not own, and a record that nothing claims goes to the fallback, never away.
 mod classifier;
 mod facts;
+mod operation;
 #[cfg(test)]
 mod tests;
 

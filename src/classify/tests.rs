@@ -101,6 +101,31 @@ fn families() {
             ("log_analytics", "", "azurediagnostics"),
         ),
         (
+            "four columns of an account",
+            r#"{"TimeGenerated":"t","OperationName":"DeleteDeployment","CallerIpAddress":"i","ResultDescription":"d"}"#,
+            ("log_analytics", "microsoft.cognitiveservices/accounts", "azurediagnostics"),
+        ),
+        (
+            "four columns of a call",
+            r#"{"TimeGenerated":"t","OperationName":"ChatCompletions_Create","Type":"AzureDiagnostics"}"#,
+            ("log_analytics", "microsoft.cognitiveservices/accounts", "azurediagnostics"),
+        ),
+        (
+            "four columns of a vault",
+            r#"{"TimeGenerated":"t","OperationName":"SecretGetDeleted","CallerIpAddress":"i"}"#,
+            ("log_analytics", "microsoft.keyvault/vaults", "azurediagnostics"),
+        ),
+        (
+            "a provider stands before an operation",
+            r#"{"TimeGenerated":"t","OperationName":"ListKey","ResourceProvider":"MICROSOFT.STORAGE"}"#,
+            ("log_analytics", "microsoft.storage", "azurediagnostics"),
+        ),
+        (
+            "an operation with blanks",
+            r#"{"TimeGenerated":"t","OperationName":"Key Get_List"}"#,
+            ("log_analytics", "", "azurediagnostics"),
+        ),
+        (
             "diagnostics columns",
             r#"{"TimeGenerated [UTC]":"t","ResourceProvider":"MICROSOFT.KEYVAULT","ResourceType":"VAULTS","Category":"AuditEvent"}"#,
             ("log_analytics", "microsoft.keyvault/vaults", "azurediagnostics"),
