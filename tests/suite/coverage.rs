@@ -131,13 +131,14 @@ fn count_event(family: &mut Family, mapping: &str, outcomes: &Outcomes, part: us
         *family.wanted.entry((wanted, plan.types[event_type as usize].clone())).or_default() += 1;
     }
     if plan.types[event_type as usize] == "GENERIC_EVENT" {
-        let about = if mapping == "azure/activity" { activity_kind(&event) } else { String::new() };
+        let has_kinds = ["azure/activity", "azure/cognitive_services"].contains(&mapping);
+        let about = if has_kinds { kind_and_operation(&event) } else { String::new() };
         *family.generic.entry(about).or_default() += 1;
     }
 }
 
-/// `<category>: <last word of the operation>` of an activity event.
-fn activity_kind(event: &Value) -> String {
+/// `<category>: <last word of the operation>` of an event.
+fn kind_and_operation(event: &Value) -> String {
     let category = event["securityResult"][0]["categoryDetails"][0].as_str().unwrap_or("none");
     let operation = event["metadata"]["productEventType"].as_str().unwrap_or_default();
     let word = operation.rsplit('/').next().unwrap_or_default();
@@ -286,9 +287,11 @@ fn generic_events_stand_only_where_the_rules_say() {
         })
         .collect();
     assert!(wrong.is_empty(), "azure/activity: GENERIC_EVENT for {wrong:?}");
-    for name in ["azure/nsg_flow", "azure/nsg_rules", "azure/private_link", "azure/storage", "azure/vnet_flow"] {
+    for name in ["azure/nsg_flow", "azure/nsg_rules", "azure/private_link", "azure/storage", "azure/vnet_flow", "azure/keyvault"] {
         assert!(generic(name).is_empty(), "{name} has GENERIC_EVENTs");
     }
+    let traces = generic("azure/cognitive_services");
+    assert!(traces.keys().all(|about| about.starts_with("Trace: ")), "azure/cognitive_services: GENERIC_EVENT for {traces:?}");
 }
 
 #[test]
@@ -305,6 +308,7 @@ fn every_event_of_the_samples_is_sound() {
     let engine = mills::shipped();
     let mut worker = mills::worker_with_places(engine.limits());
     let mut faults = BTreeSet::new();
+    // What the guide wishes and an event does not have; each stands in the comment of its table.
     let mut warnings: BTreeMap<String, usize> = BTreeMap::new();
     let (mut events, mut parts) = (0, 0);
     for file in sample_files(true) {
@@ -315,21 +319,21 @@ fn every_event_of_the_samples_is_sound() {
         for line in lines.into_iter().filter(|line| !line.is_empty()) {
             let outcomes = mills::run(engine, &mut worker, line, Some(1_767_225_600_000));
             parts += outcomes.parts.len();
-            for event in outcomes.parts.iter().filter_map(|part| mills::event(&outcomes, part)) {
+            for part in &outcomes.parts {
+                let Some(event) = mills::event(&outcomes, part) else { continue };
                 events += 1;
                 for finding in lint(&event) {
                     if finding.level == Level::Error {
                         faults.insert(format!("{name}: {finding:?}"));
-                    } else {
-                        let log = event["additional"]["log_type"].as_str().unwrap_or_default();
-                        let kind = event["metadata"]["eventType"].as_str().unwrap_or_default();
-                        *warnings.entry(format!("{log} {kind}: {finding:?}")).or_default() += 1;
+                    } else if let Some(plan) = engine.plan(part) {
+                        let event_type = event["metadata"]["eventType"].as_str().unwrap_or_default();
+                        *warnings.entry(format!("{} {event_type} {finding:?}", plan.name)).or_default() += 1;
                     }
                 }
             }
         }
     }
-    println!("{events} events of {parts} parts; warnings:");
+    println!("{events} events of {parts} parts");
     warnings.iter().for_each(|(warning, count)| println!("{count:5} {warning}"));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.into_iter().collect::<Vec<_>>().join("\n"));
     assert!(events > 2000, "the samples give more than {events} events");

@@ -220,6 +220,8 @@ macro_rules! folders {
 folders! {
     openai_audit = "openai/audit",
     azure_activity = "azure/activity",
+    azure_cognitive_services = "azure/cognitive_services",
+    azure_keyvault = "azure/keyvault",
     azure_metrics = "azure/metrics",
     azure_nsg_flow = "azure/nsg_flow",
     azure_nsg_rules = "azure/nsg_rules",
