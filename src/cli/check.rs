@@ -29,6 +29,9 @@ pub struct Args {
     /// Also check the mappings of DIR, which extend or replace the built-in ones
     #[arg(long, value_name = "DIR")]
     mappings: Option<PathBuf>,
+    /// Also check FILE, which gives security tags other severities
+    #[arg(long, value_name = "FILE")]
+    tags: Option<PathBuf>,
     /// Print faults only
     #[arg(short, long)]
     quiet: bool,
@@ -43,12 +46,14 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let settings = args.config.as_deref().map(settings).transpose()?;
     let mut faults = 0;
     let mut folder = args.mappings.clone();
+    let mut tags = args.tags.clone();
     let mut profiles = Vec::new();
     if let (Some(path), Some(read)) = (&args.config, &settings) {
         let shown = path.display();
         match read {
             Ok(settings) => {
                 folder = folder.or_else(|| settings.files.mappings.as_ref().map(PathBuf::from));
+                tags = tags.or_else(|| settings.files.tags.as_ref().map(PathBuf::from));
                 profiles.extend(settings.output.iter().filter_map(|output| Some((output.name.clone(), output.profile.clone()?))));
                 for fault in databases(settings) {
                     faults += 1;
@@ -63,7 +68,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             }
         }
     }
-    let files = mapping_files::load(folder.as_deref())?;
+    let mut files = mapping_files::load(folder.as_deref())?;
+    if let Some(tags) = &tags {
+        mapping_files::add_tags(&mut files, tags)?;
+    }
     let checked = Checked::of(&files);
     for (output, profile) in &profiles {
         if !checked.tables.iter().any(|table| table.profile.as_ref() == Some(profile)) {

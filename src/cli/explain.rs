@@ -12,6 +12,7 @@ use super::paint::{BAD, FAINT, GOOD, STRONG, WARN};
 use super::pipeline::Stopped;
 use super::{Exit, Failure, input, mill, replay};
 use crate::engine::{Engine, Message, Outcome, Outcomes, Worker};
+use crate::plan::TagLine;
 
 /// Arguments of `udmill explain`.
 #[derive(clap::Args)]
@@ -104,6 +105,7 @@ fn explain(engine: &Engine, worker: &mut Worker, bytes: &[u8], outcomes: &mut Ou
                 trace.matched_by = found.matched_by.clone();
                 trace.repair = found.repair.clone();
                 trace.unread = found.plan.unread.clone();
+                trace.tags = plan.tags(found.plan.tags).map(TagTrace::of).collect();
                 trace.rule = found.plan.rule.as_ref().map(|rule| {
                     let stands = rule.rule.and_then(|index| plan.rule_places.get(index as usize));
                     RuleTrace {
@@ -147,6 +149,8 @@ pub struct PartTrace {
     pub outcome: OutcomeTrace,
     /// The event-type rule that was taken; none when the part gave no event.
     pub rule: Option<RuleTrace>,
+    /// The security tags, that of the operation first.
+    pub tags: Vec<TagTrace>,
     /// Every field that was written, in UDM order.
     pub fields: Vec<FieldTrace>,
     /// What was left out.
@@ -190,6 +194,32 @@ pub struct RuleTrace {
     pub place: String,
     /// The wished event types whose requirements were not met, in the order tried.
     pub fallback_from: Vec<String>,
+}
+
+/// One security tag of a part.
+#[derive(Clone, Debug, Default)]
+pub struct TagTrace {
+    /// Its name.
+    pub tag: String,
+    /// The severity of its line; the event has a higher one when a row gave it.
+    pub severity: String,
+    /// What the line asks for.
+    pub because: String,
+    /// The line: `mappings/tags/azure_activity.csv:2`.
+    pub place: String,
+}
+
+impl TagTrace {
+    fn of(line: &TagLine) -> TagTrace {
+        let mut because = format!("operation `{}`", line.operation);
+        for (name, word) in [("status", &line.status), ("detail", &line.detail)] {
+            if !word.is_empty() {
+                let _ = write!(because, ", {name} `{word}`");
+            }
+        }
+        let place = format!("{}:{}", line.file, line.line);
+        TagTrace { tag: line.name.clone(), severity: line.severity().to_owned(), because, place }
+    }
 }
 
 /// One field that was written.
@@ -236,6 +266,9 @@ impl PartTrace {
             "rule": self.rule.as_ref().map(|rule| json!({
                 "is": rule.is, "index": rule.index, "row": rule.place, "fallback_from": rule.fallback_from,
             })),
+            "tags": self.tags.iter().map(|tag| json!({
+                "tag": tag.tag, "severity": tag.severity, "because": tag.because, "row": tag.place,
+            })).collect::<Vec<_>>(),
             "fields": self.fields.iter().map(|field| json!({
                 "target": field.target, "value": field.value, "row": field.place, "source": field.source_path,
             })).collect::<Vec<_>>(),
@@ -288,6 +321,13 @@ impl PartTrace {
             if !rule.fallback_from.is_empty() {
                 writeln!(out, "  {WARN}instead of{WARN:#}  {}: what the type requires was not there", rule.fallback_from.join(", then "))?;
             }
+        }
+        for tag in &self.tags {
+            writeln!(
+                out,
+                "  tag         {WARN}{}{WARN:#} {} {FAINT}because {} {}{FAINT:#}",
+                tag.tag, tag.severity, tag.because, tag.place
+            )?;
         }
         if !self.fields.is_empty() {
             writeln!(out, "  fields")?;

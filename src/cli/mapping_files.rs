@@ -21,7 +21,7 @@ pub fn load(folder: Option<&Path>) -> Result<Files, Failure> {
         io::ErrorKind::NotFound => Failure::config(format!("{}: there is no such folder of mappings", folder.display())),
         _ => Failure::io(folder.display(), &fault),
     })?;
-    if !found.iter().any(|name| name.ends_with(".toml")) {
+    if !found.iter().any(|name| name.ends_with(".toml") || name.starts_with("tags/")) {
         return Err(Failure::config(format!("{}: no mapping found; one lies at {}/VENDOR/LOG.toml", folder.display(), folder.display())));
     }
     found.sort();
@@ -34,6 +34,21 @@ pub fn load(folder: Option<&Path>) -> Result<Files, Failure> {
         files.add(File { shown: path.display().to_string(), name, text, site: true });
     }
     Ok(files)
+}
+
+/// Adds a site's own severities of security tags, whatever its file is called.
+///
+/// # Errors
+///
+/// A file that cannot be read or is not UTF-8.
+pub fn add_tags(files: &mut Files, path: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).map_err(|fault| match fault.kind() {
+        io::ErrorKind::InvalidData => Failure::config(format!("{}: UTF-8 text was expected", path.display())),
+        io::ErrorKind::NotFound => Failure::config(format!("{}: there is no such file of tags", path.display())),
+        _ => Failure::io(path.display(), &fault),
+    })?;
+    files.add(File { shown: path.display().to_string(), name: mapping::tags::SITE_FILE.to_owned(), text, site: true });
+    Ok(())
 }
 
 /// Collects names below `folder`, with `/`. Cases and hidden files stay outside.

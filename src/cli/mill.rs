@@ -28,6 +28,9 @@ pub struct MappingArgs {
     /// Extend or replace the built-in mappings by those of DIR
     #[arg(long, value_name = "DIR")]
     pub mappings: Option<PathBuf>,
+    /// Give security tags other severities, or switch them off, as FILE says
+    #[arg(long, value_name = "FILE")]
+    pub tags: Option<PathBuf>,
     /// City database in MaxMind's format, for places of addresses
     #[arg(long, value_name = "FILE")]
     pub geo_city: Option<PathBuf>,
@@ -52,7 +55,10 @@ pub struct Prepared {
 ///
 /// Every fault of the mappings, printed at once; an unknown profile; a database that cannot be read.
 pub fn prepare(args: &MappingArgs) -> Result<Prepared, Failure> {
-    let files = mapping_files::load(args.mappings.as_deref())?;
+    let mut files = mapping_files::load(args.mappings.as_deref())?;
+    if let Some(tags) = &args.tags {
+        mapping_files::add_tags(&mut files, tags)?;
+    }
     if let Some(profile) = &args.profile {
         let mut known: Vec<String> = mapping::list(&files).iter().flat_map(|name| mapping::profiles(&files, name)).collect();
         known.sort();
@@ -131,6 +137,8 @@ struct PlanCounts {
     parts: u64,
     fallbacks: u64,
     event_types: Vec<(String, u64)>,
+    /// By the number of the tag's line.
+    tags: Vec<(String, u64)>,
 }
 
 impl PlanCounts {
@@ -139,6 +147,7 @@ impl PlanCounts {
         PlanCounts {
             name: format!("{}{profile}", plan.name),
             event_types: plan.types.iter().map(|name| (name.clone(), 0)).collect(),
+            tags: plan.tag_lines().iter().map(|line| (line.name.clone(), 0)).collect(),
             ..PlanCounts::default()
         }
     }
@@ -184,13 +193,16 @@ impl pipeline::Mill for Mill {
                 count(&mut tally.notes, note.code);
             }
             match &part.outcome {
-                Outcome::Emit { event, event_type, fallback, .. } => {
+                Outcome::Emit { event, event_type, fallback, tags, .. } => {
                     tally.emitted += 1;
                     events.extend_from_slice(&outcomes.events[event.clone()]);
                     events.push(b'\n');
                     if let Some(counts) = counted {
                         counts.event_types[*event_type as usize].1 += 1;
                         counts.fallbacks += u64::from(*fallback);
+                        for line in self.engine.plan(part).map_or(&[][..], |plan| plan.tag_numbers(*tags)) {
+                            counts.tags[*line as usize].1 += 1;
+                        }
                     }
                 }
                 Outcome::Skip { reason } => {
@@ -227,6 +239,9 @@ impl pipeline::Mill for Mill {
             *tally.mappings.entry(counts.name.clone()).or_default() += counts.parts;
             if counts.fallbacks > 0 {
                 *tally.fallbacks.entry(counts.name.clone()).or_default() += counts.fallbacks;
+            }
+            for (name, count) in counts.tags.iter().filter(|(_, count)| *count > 0) {
+                *tally.tags.entry(name.clone()).or_default() += count;
             }
             for (name, count) in counts.event_types.iter().filter(|(_, count)| *count > 0) {
                 *tally.event_types.entry(name.clone()).or_default() += count;

@@ -58,7 +58,10 @@ pub fn mills(settings: &Settings) -> Result<Arc<EngineMills>, Failure> {
 fn load(settings: &Settings) -> Load {
     let files = settings.files.clone();
     Box::new(move || {
-        let mappings = mapping_files::load(files.mappings.as_deref().map(Path::new)).map_err(|failure| vec![failure.text])?;
+        let mut mappings = mapping_files::load(files.mappings.as_deref().map(Path::new)).map_err(|failure| vec![failure.text])?;
+        if let Some(tags) = &files.tags {
+            mapping_files::add_tags(&mut mappings, Path::new(tags)).map_err(|failure| vec![failure.text])?;
+        }
         let mut faults = Vec::new();
         let mut read = |path: &Option<String>| {
             let path = path.as_ref()?;

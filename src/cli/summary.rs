@@ -32,6 +32,8 @@ pub struct Tally {
     pub notes: Counts,
     /// Events by event type.
     pub event_types: Counts,
+    /// Events by security tag.
+    pub tags: Counts,
     /// Events that lack what their wished event type requires and became another, by mapping.
     pub fallbacks: Counts,
     /// Parts by mapping, `openai/audit@documented`.
@@ -62,6 +64,7 @@ impl Tally {
             (&mut self.skips, &other.skips),
             (&mut self.notes, &other.notes),
             (&mut self.event_types, &other.event_types),
+            (&mut self.tags, &other.tags),
             (&mut self.fallbacks, &other.fallbacks),
             (&mut self.mappings, &other.mappings),
         ] {
@@ -101,6 +104,7 @@ impl Summary {
             "skips": tally.skips,
             "notes": tally.notes,
             "event_types": tally.event_types,
+            "tags": tally.tags,
             "fallbacks": tally.fallbacks,
             "mappings": tally.mappings,
             "bytes_in": tally.bytes_in,
@@ -130,7 +134,7 @@ impl Summary {
         let style = if tally.rejected == 0 { FAINT } else { BAD };
         let _ = writeln!(text, "  {style}rejected{style:#}  {}{}", grouped(tally.rejected), list("  ", &tally.rejects));
         let _ = writeln!(text, "  {FAINT}skipped{FAINT:#}   {}{}", grouped(tally.skipped), list("  ", &tally.skips));
-        for (name, counts) in [("mappings", &tally.mappings), ("event types", &tally.event_types)] {
+        for (name, counts) in [("mappings", &tally.mappings), ("event types", &tally.event_types), ("tags", &tally.tags)] {
             if !counts.is_empty() {
                 let _ = writeln!(text, "{STRONG}{name}{STRONG:#}{}", list(" ", counts));
             }

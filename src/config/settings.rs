@@ -122,6 +122,8 @@ impl Default for Admin {
 pub struct Files {
     /// Folder of mapping tables that extend or replace the built-in ones. Default: none.
     pub mappings: Option<String>,
+    /// File that gives security tags other severities or switches them off. Default: none, every tag as shipped.
+    pub tags: Option<String>,
     /// City database in MaxMind's format. Default: none, no places.
     pub geo_city: Option<String>,
     /// ASN database in MaxMind's format. Default: none, no network owners.

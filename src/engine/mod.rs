@@ -274,7 +274,9 @@ struct Collector<'a> {
 impl PartSink for Collector<'_> {
     fn part(&mut self, end: PartEnd<'_>, notes: &[Note]) {
         let outcome = match end {
-            PartEnd::Emit { event, id, event_type, fallback } => Outcome::Emit { event, id: self.outcomes.place(id), event_type, fallback },
+            PartEnd::Emit { event, id, event_type, fallback, tags } => {
+                Outcome::Emit { event, id: self.outcomes.place(id), event_type, fallback, tags }
+            }
             PartEnd::Skip { reason } => Outcome::Skip { reason: self.outcomes.place(reason.as_bytes()) },
             PartEnd::Reject { why } => Outcome::Reject(reject(why)),
         };

@@ -82,6 +82,8 @@ pub enum Outcome {
         event_type: u32,
         /// Whether the wished event type gave way to another.
         fallback: bool,
+        /// Its security tags, for [`Plan::tags`](crate::plan::Plan::tags) of the plan that made it.
+        tags: crate::plan::TagSet,
     },
     /// A dead letter.
     Reject(Reject),

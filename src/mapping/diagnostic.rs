@@ -50,7 +50,8 @@ const fn code(id: &'static str, title: &'static str, help: &'static str) -> Code
     Code { id, title, help }
 }
 
-/// Every code. Up to M029 the reader finds faults of the text; from M030 on (and M014) the compiler finds faults of the meaning.
+/// Every code. Up to M029 the reader finds faults of the text; from M030 on (and M014) the compiler finds faults of the meaning. M061 to
+/// M066 are about tags.
 pub const CODES: &[Code] = &[
     code("M001", "not TOML", "mend the syntax; the rest of this file is not looked at before"),
     code("M002", "a key the mapping language does not know", "see docs/mapping-language.md for the keys"),
@@ -113,6 +114,12 @@ pub const CODES: &[Code] = &[
     code("M057", "`{*}` without a wildcard", "read `a.*` or `a.**`, or write a key"),
     code("M058", "two mappings claim the same records", "let one of them take these records"),
     code("M060", "a deprecated UDM field", "use the field that replaced it"),
+    code("M061", "a tag list does not exist", "name a file below the mappings folder, such as `tags/azure_activity.csv`"),
+    code("M062", "a line about tags cannot be read", "see docs/mapping-language.md, section Tags"),
+    code("M063", "a technique that no framework has", "write an id of `tags/techniques.csv`, or add it there with its framework and version"),
+    code("M064", "two lines for one pattern", "delete one, or give them different statuses or details"),
+    code("M065", "a tag that no list has", "write the name of a tag as the lists below `tags/` have it"),
+    code("M066", "a tag that no record can get", "add what it waits for to the mapping, or change the line"),
 ];
 
 impl Diagnostic {

@@ -10,9 +10,11 @@ use super::table::{LookupKey, LookupTable, Span};
 const KEY_COLUMNS: [&str; 4] = ["key", "prefix", "suffix", "matches"];
 
 /// One row before its columns are put in order.
-struct RawRow {
-    span: Span,
-    cells: Vec<(String, String)>,
+pub(super) struct RawRow {
+    /// Its place.
+    pub span: Span,
+    /// Column and text.
+    pub cells: Vec<(String, String)>,
 }
 
 /// Reads a look-up. `folder` is where the mapping stands, ending in `/`, or empty.
@@ -42,7 +44,14 @@ pub(super) fn read(name: &str, object: &Object<'_>, folder: &str, files: &Files,
                 faults.push(Diagnostic::error("M017", node.span, format!("there is no file `{path}`")).suggest(&path, csv_names(files)));
                 return None;
             };
-            csv_rows(index, files, faults)?
+            let (header, rows) = csv_rows(index, "M018", files, faults)?;
+            if !header.iter().any(|column| KEY_COLUMNS.contains(&column.as_str())) {
+                let end = files.get(index)?.text.find(['\r', '\n']).unwrap_or(0);
+                let place = Span { file: index, start: 0, end: u32::try_from(end).unwrap_or(u32::MAX) };
+                faults.push(Diagnostic::error("M018", place, "no column holds keys"));
+                return None;
+            }
+            (header, rows)
         }
         _ => {
             faults.push(Diagnostic::error("M018", object.span, format!("look-up `{name}` needs either `rows` or `file`")));
@@ -94,8 +103,8 @@ fn csv_names(files: &Files) -> impl Iterator<Item = &str> {
     files.iter().map(|(_, file)| file.name.as_str()).filter(|name| name.ends_with(".csv"))
 }
 
-/// Header and rows of a CSV file. The span of a row is its line.
-fn csv_rows(index: u32, files: &Files, faults: &mut Faults) -> Option<(Vec<String>, Vec<RawRow>)> {
+/// Header and rows of a CSV file; what is wrong with them is said under `code`. The span of a row is its line.
+pub(super) fn csv_rows(index: u32, code: &'static str, files: &Files, faults: &mut Faults) -> Option<(Vec<String>, Vec<RawRow>)> {
     let text = &files.get(index)?.text;
     let place = |position: Option<&csv::Position>| {
         let start = position.map_or(0, |position| usize::try_from(position.byte()).unwrap_or(0)).min(text.len());
@@ -107,17 +116,13 @@ fn csv_rows(index: u32, files: &Files, faults: &mut Faults) -> Option<(Vec<Strin
     let header: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(str::to_owned).collect(),
         Err(error) => {
-            faults.push(Diagnostic::error("M018", place(None), format!("the file has no header row: {error}")));
+            faults.push(Diagnostic::error(code, place(None), format!("the file has no header row: {error}")));
             return None;
         }
     };
     let is_twice = |at: usize| header[..at].contains(&header[at]);
     if let Some(twice) = (0..header.len()).find(|at| is_twice(*at) || header[*at].is_empty()) {
-        faults.push(Diagnostic::error("M018", place(None), format!("column {} has no name of its own", twice + 1)));
-        return None;
-    }
-    if !header.iter().any(|column| KEY_COLUMNS.contains(&column.as_str())) {
-        faults.push(Diagnostic::error("M018", place(None), "no column holds keys"));
+        faults.push(Diagnostic::error(code, place(None), format!("column {} has no name of its own", twice + 1)));
         return None;
     }
     let mut rows = Vec::new();
@@ -132,7 +137,7 @@ fn csv_rows(index: u32, files: &Files, faults: &mut Faults) -> Option<(Vec<Strin
                     csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{expected_len} columns are expected, found {len}"),
                     _ => error.to_string(),
                 };
-                faults.push(Diagnostic::error("M018", place(error.position()), message));
+                faults.push(Diagnostic::error(code, place(error.position()), message));
             }
         }
     }

@@ -15,6 +15,7 @@ mod render;
 mod row;
 mod rule;
 pub mod table;
+pub mod tags;
 mod value;
 
 pub use built_in::built_in;

@@ -11,9 +11,9 @@ use super::path::{self, Names};
 use super::row;
 use super::table::{LookupTable, Match, Row, Skip, Span, Table, Unmapped};
 
-const SECTIONS: [&str; 11] =
-    ["include", "extends", "mapping", "match", "profile", "values", "roots", "lookup", "event_type", "with", "fields"];
-const PROFILE_SECTIONS: [&str; 9] = ["values", "roots", "lookup", "event_type", "with", "fields", "group", "each", "skip"];
+const SECTIONS: [&str; 12] =
+    ["include", "extends", "mapping", "match", "profile", "values", "roots", "lookup", "event_type", "with", "fields", "tags"];
+const PROFILE_SECTIONS: [&str; 10] = ["values", "roots", "lookup", "event_type", "with", "fields", "tags", "group", "each", "skip"];
 /// `classify`'s shapes.
 const SHAPES: [&str; 6] = ["openai_audit", "activity", "activity_rest", "azure", "log_analytics", "unknown"];
 
@@ -99,6 +99,7 @@ impl<'a> Reader<'a, '_> {
         self.head(&mut table);
         table.lookups = self.lookups().into_iter().map(Arc::new).collect();
         table.with = self.with();
+        table.tags = self.tags();
         for layer in self.layers {
             let fields = layer.sections.section("fields", self.faults);
             let mut rows = self.rows_of(fields);

@@ -52,6 +52,8 @@ pub struct Table {
     pub drop: Vec<SourcePath>,
     /// `[lookup.NAME]`, by name.
     pub lookups: Vec<Arc<LookupTable>>,
+    /// `[tags]` with at least one line.
+    pub tags: Option<super::tags::Tags>,
 }
 
 /// One entry of `[match] any`. `provider` and `category` are lower case; `None` matches all.

@@ -53,7 +53,8 @@ impl Lookup {
         self.rows[row as usize][column].as_deref()
     }
 
-    fn row(&self, key: &[u8]) -> Option<u32> {
+    /// The number of the row that `key` matches, or of the default row.
+    pub fn row(&self, key: &[u8]) -> Option<u32> {
         // Only a key with upper case or one of unusual length needs another form; no key is copied to the heap but a long one.
         let mut folded = [0u8; 128];
         let long;

@@ -20,6 +20,7 @@ pub mod redact;
 mod resolve;
 mod run;
 pub(crate) mod state;
+pub(crate) mod tags;
 pub mod time;
 mod trace;
 pub(crate) mod trie;
@@ -31,6 +32,7 @@ pub use leaf_trace::LeafTrace;
 pub use program::RowInfo;
 pub use run::{PartEnd, PartSink, Why};
 pub use state::Note;
+pub use tags::{TagLine, TagSet};
 pub use trace::{FieldTrace, PartTrace, RuleTrace};
 
 pub(crate) use json::{Form, scalar as json_scalar, string as json_string};
@@ -108,4 +110,6 @@ pub struct Plan {
     /// Set when a row filled metadata.event_timestamp.
     pub(crate) time_bit: u32,
     pub(crate) out: Vec<Out>,
+    /// `[tags]`, when the mapping has any.
+    pub(crate) tags: Option<tags::Tags>,
 }

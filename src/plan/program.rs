@@ -278,6 +278,8 @@ pub(crate) enum Out {
         key: Box<[u8]>,
         bit: u32,
     },
+    /// A finished result for each tag of the part, inside `security_result`.
+    Tags,
     /// Kept leaves and the engine's own notes, inside `additional`.
     Extras,
 }

@@ -27,6 +27,8 @@ pub enum PartEnd<'a> {
         event_type: u32,
         /// Whether the wished type gave way to another.
         fallback: bool,
+        /// Its security tags.
+        tags: super::TagSet,
     },
     /// A rule of the mapping passes the part over.
     Skip {
@@ -239,6 +241,7 @@ impl Plan {
             return clear_part(state);
         }
         let decision = self.decide(state, tools);
+        let tags = self.find_tags(state, tools);
         run.id.clear();
         run.id.extend_from_slice(&run.record_id);
         if let Some(index) = index {
@@ -248,7 +251,7 @@ impl Plan {
         // What did not convert is kept unless another row wrote it, so reads must be known.
         state.marks_reads |= !state.forced.is_empty();
         let start = run.out.len();
-        let stamp = Stamp { id: &run.id, decision, record: run.context.record };
+        let stamp = Stamp { id: &run.id, decision, tags, record: run.context.record };
         self.write(state, tools, &stamp, run.out);
         state.decision = Some(decision);
         let end = run.out.len();
@@ -258,11 +261,11 @@ impl Plan {
             run.sink.part(PartEnd::Reject { why }, &state.notes);
         } else {
             let fallback = decision.wanted.is_some();
-            let ended = PartEnd::Emit { event: start..end, id: &run.id, event_type: decision.event_type, fallback };
+            let ended = PartEnd::Emit { event: start..end, id: &run.id, event_type: decision.event_type, fallback, tags };
             run.sink.part(ended, &state.notes);
         }
         if state.is_traced {
-            let trace = self.trace(state, tools, run.context.record);
+            let trace = super::PartTrace { tags, ..self.trace(state, tools, run.context.record) };
             let repair = state.repair.map(|repair| repair.words().collect::<Vec<_>>().join(","));
             run.sink.traced(trace, repair);
         }

@@ -17,6 +17,8 @@ pub struct PartTrace {
     pub unread: Vec<String>,
     /// Every present leaf of the record.
     pub leaves: Vec<LeafTrace>,
+    /// The part's security tags.
+    pub tags: super::TagSet,
 }
 
 /// One value that one row wrote.

@@ -13,6 +13,7 @@ pub(crate) struct Stamp<'a> {
     /// metadata.product_log_id
     pub id: &'a [u8],
     pub decision: Decision,
+    pub tags: super::TagSet,
     /// Root of the record, for the leaves that are kept.
     pub record: u32,
 }
@@ -114,6 +115,7 @@ impl Plan {
                         out.extend_from_slice(b"\",");
                     }
                 }
+                Out::Tags => self.write_tags(state, text, stamp.tags, out),
                 Out::Extras => self.write_extras(state, tools, stamp, out),
             }
             at += 1;

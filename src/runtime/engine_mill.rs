@@ -43,6 +43,8 @@ struct Labels {
     versioned: String,
     log_type: String,
     types: Vec<Arc<str>>,
+    /// By the number of the tag's line.
+    tags: Vec<Arc<str>>,
 }
 
 /// The engine behind `udmill run`.
@@ -132,6 +134,7 @@ fn build(load: &Load, views: &[View], pins: &[(String, String)]) -> Result<Loade
             versioned: format!("{}@{}", plan.name, plan.version),
             log_type: plan.log_type.clone(),
             types: plan.types.iter().map(|name| Arc::from(name.as_str())).collect(),
+            tags: plan.tag_lines().iter().map(|line| Arc::from(line.name.as_str())).collect(),
         });
         labels.collect()
     };
@@ -178,6 +181,12 @@ impl Mills for EngineMills {
         let bytes = blackout(bytes);
         let mut out = Vec::new();
         if self.current.load().engine.redactor().redact(&bytes, &mut out) { out } else { bytes }
+    }
+
+    fn tags(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        let loaded = self.current.load();
+        let labels = loaded.labels.iter().flatten();
+        labels.flat_map(|labels| labels.tags.iter().map(|tag| (Arc::clone(&labels.name), Arc::clone(tag)))).collect()
     }
 
     fn reload(&self) -> Result<(), Vec<String>> {
@@ -227,11 +236,16 @@ impl Mill for EngineMill {
                 *out.tally.notes.entry((Arc::clone(name), note.code)).or_default() += 1;
             }
             match &part.outcome {
-                Outcome::Emit { event, id, event_type, fallback } => {
+                Outcome::Emit { event, id, event_type, fallback, tags } => {
                     out.tally.parts(name, Counted::Emitted, &self.nothing, 1);
                     let Some(labels) = labels else { continue };
                     if let Some(event_type) = labels.types.get(*event_type as usize) {
                         *out.tally.events.entry((Arc::clone(name), Arc::clone(event_type), *fallback)).or_default() += 1;
+                    }
+                    if let Some(plan) = loaded.engine.plan(part).filter(|_| !tags.is_empty()) {
+                        for tag in plan.tag_numbers(*tags).iter().filter_map(|line| labels.tags.get(*line as usize)) {
+                            *out.tally.tags.entry((Arc::clone(name), Arc::clone(tag))).or_default() += 1;
+                        }
                     }
                     let value = &self.outcomes.events[event.clone()];
                     if let Some(action) = action(value) {

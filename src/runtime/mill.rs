@@ -1,5 +1,6 @@
 //! The seam between the shell and the core: what a worker hands in and what it gets out.
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::telemetry::Tally;
 
@@ -175,6 +176,11 @@ pub trait Mills: Send + Sync {
 
     /// The same bytes with secrets and personal texts blacked out, for `dead_letter.content = "redacted"`.
     fn redact(&self, bytes: &[u8]) -> Vec<u8>;
+
+    /// Every mapping and security tag that an event may be counted under.
+    fn tags(&self) -> Vec<(Arc<str>, Arc<str>)> {
+        Vec::new()
+    }
 
     /// Reads mappings and databases anew and swaps them in, or keeps the old ones.
     ///

@@ -78,6 +78,7 @@ pub fn run_until(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) ->
 
 async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) -> Result<Ended, RunError> {
     let metrics = Arc::new(Metrics::new());
+    begin_tags(&*mills, &metrics);
     let health = Arc::new(Health::starting());
     // Signals are caught before anything runs, so that none finds the process without a handler.
     let mut signals = Signals::new()?;
@@ -131,12 +132,17 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
     }
 }
 
+fn begin_tags(mills: &dyn Mills, metrics: &Metrics) {
+    metrics.begin_tags(mills.tags().iter().map(|(mapping, tag)| (&**mapping, &**tag)));
+}
+
 fn reload(mills: &Arc<dyn Mills>, metrics: &Arc<Metrics>) {
     let (mills, metrics) = (Arc::clone(mills), Arc::clone(metrics));
     // Compiling tables and reading databases takes seconds; signals are heard meanwhile.
     tokio::task::spawn_blocking(move || match mills.reload() {
         Ok(()) => {
             metrics.reloads.with_label_values(&["ok"]).inc();
+            begin_tags(&*mills, &metrics);
             tracing::info!("mappings and databases reloaded");
         }
         Err(faults) => {

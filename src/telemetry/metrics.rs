@@ -21,6 +21,8 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Events by `security_result.action`.
     pub actions: IntCounterVec,
+    /// Events by security tag; an event with two tags counts for both.
+    pub tagged_events: IntCounterVec,
     /// Fields left out of events.
     pub notes: IntCounterVec,
     /// Bytes by mapping.
@@ -69,6 +71,7 @@ impl Metrics {
             parts: counter(&registry, "udmill_parts_total", "Parts by outcome.", &["mapping", "outcome", "code"]),
             events: counter(&registry, "udmill_events_total", "Events by event type.", &["mapping", "event_type", "fallback"]),
             actions: counter(&registry, "udmill_actions_total", "Events by security_result.action.", &["mapping", "action"]),
+            tagged_events: counter(&registry, "udmill_tagged_events_total", "Events by security tag.", &["mapping", "tag"]),
             notes: counter(&registry, "udmill_notes_total", "Fields left out of events.", &["mapping", "code"]),
             bytes: counter(&registry, "udmill_bytes_total", "Bytes in and out.", &["mapping", "direction"]),
             lag: gauge(&registry, "udmill_lag_messages", "Messages on the broker that are not settled.", &["source", "partition"]),
@@ -117,6 +120,9 @@ impl Metrics {
         for ((mapping, action), count) in &tally.actions {
             self.actions.with_label_values(&[&**mapping, *action]).inc_by(*count);
         }
+        for ((mapping, tag), count) in &tally.tags {
+            self.tagged_events.with_label_values(&[&**mapping, &**tag]).inc_by(*count);
+        }
         for ((mapping, code), count) in &tally.notes {
             self.notes.with_label_values(&[&**mapping, *code]).inc_by(*count);
         }
@@ -127,6 +133,13 @@ impl Metrics {
         for (cache, (hits, misses)) in &tally.caches {
             self.cache_lookups.with_label_values(&[*cache, "hit"]).inc_by(*hits);
             self.cache_lookups.with_label_values(&[*cache, "miss"]).inc_by(*misses);
+        }
+    }
+
+    /// Lets the count of every tag begin at 0: an increase from nothing to 1 is none to Prometheus, and most tags are rare.
+    pub fn begin_tags<'a>(&self, tags: impl IntoIterator<Item = (&'a str, &'a str)>) {
+        for (mapping, tag) in tags {
+            self.tagged_events.with_label_values(&[mapping, tag]).inc_by(0);
         }
     }
 
@@ -178,6 +191,8 @@ mod tests {
         tally.parts(&mapping, Outcome::Rejected, &"time_missing".into(), 1);
         tally.events.insert((mapping.clone(), "USER_LOGIN".into(), false), 2);
         tally.caches.insert("user_agent", (5, 1));
+        metrics.begin_tags([("azure/activity", "lock_delete"), ("azure/activity", "secret_delete")]);
+        tally.tags.insert(("azure/activity".into(), "secret_delete".into()), 1);
         metrics.add("kafka", &tally);
         metrics.add("kafka", &tally);
         let page = metrics.text();
@@ -185,6 +200,8 @@ mod tests {
             "udmill_records_total{source=\"kafka\"} 6",
             "udmill_parts_total{code=\"time_missing\",mapping=\"openai/audit\",outcome=\"rejected\"} 2",
             "udmill_events_total{event_type=\"USER_LOGIN\",fallback=\"no\",mapping=\"openai/audit\"} 4",
+            "udmill_tagged_events_total{mapping=\"azure/activity\",tag=\"lock_delete\"} 0",
+            "udmill_tagged_events_total{mapping=\"azure/activity\",tag=\"secret_delete\"} 2",
             "udmill_cache_lookups_total{cache=\"user_agent\",result=\"hit\"} 10",
         ] {
             assert!(page.lines().any(|found| found == line), "expected `{line}` in:\n{page}");

@@ -35,6 +35,8 @@ pub struct Tally {
     pub events: HashMap<(Arc<str>, Arc<str>, bool), u64>,
     /// Events by mapping and `security_result.action`; `none` without one.
     pub actions: HashMap<(Arc<str>, &'static str), u64>,
+    /// Events by mapping and security tag.
+    pub tags: HashMap<(Arc<str>, Arc<str>), u64>,
     /// Fields left out, by mapping and note code.
     pub notes: HashMap<(Arc<str>, &'static str), u64>,
     /// Bytes by mapping, in and out.
@@ -60,6 +62,7 @@ impl Tally {
         self.parts.clear();
         self.events.clear();
         self.actions.clear();
+        self.tags.clear();
         self.notes.clear();
         self.bytes.clear();
         self.caches.clear();

@@ -28,5 +28,6 @@ mod reference_rows;
 mod report;
 mod rows;
 mod rust_paths;
+mod tags;
 mod touched;
 mod typed_reference;

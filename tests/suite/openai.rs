@@ -48,6 +48,16 @@ impl Mill {
     }
 }
 
+/// An event without the results that its tags added.
+fn without_tags(event: &Value) -> Value {
+    let mut event = event.clone();
+    if let Some(results) = event.get_mut("securityResult").and_then(Value::as_array_mut) {
+        results
+            .retain(|result| !result["detectionFields"].as_array().is_some_and(|labels| labels.iter().any(|label| label["key"] == "tag")));
+    }
+    event
+}
+
 #[test]
 fn every_sample_becomes_what_the_references_say() {
     let table = typed::table();
@@ -68,7 +78,8 @@ fn every_sample_becomes_what_the_references_say() {
         let mut wanted = wanted;
         wanted.insert("metadata.event_type".to_owned(), Value::from(typed::event_type(row, &record, &fields)));
         tell("typed", documented::compare(&rich, &wanted));
-        tell("typed", typed::compare(&rich, &fields));
+        // A tag's result is not of the table; the mapping's own are what the table says.
+        tell("typed", typed::compare(&without_tags(&rich), &fields));
         for path in wanted.keys().filter(|path| *path != "metadata.event_type") {
             assert_eq!(found(&plain, path), found(&rich, path), "{name}: the profiles disagree on {path}");
         }

@@ -9,6 +9,7 @@
 //! | `rows.rs` | rows: conflicts, order, masks |
 //! | `rules.rs` | event-type rules and requirements over bits |
 //! | `output.rs` | the flat list of output instructions |
+//! | `tags.rs` | tag lists to groups of operations and finished results |
 //! | `shrink.rs` | only the bits that something asks for keep a place |
 
 mod condition;
@@ -17,6 +18,7 @@ mod rows;
 mod rules;
 mod shrink;
 mod source;
+mod tags;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -114,6 +116,7 @@ impl<'a> Compiler<'a> {
         let values = self.values();
         let scopes = self.scopes();
         let built = self.build_rows(&checked);
+        let tags = self.tags(&checked, &built);
         let skips: Vec<SkipOp> =
             self.table.skips.iter().map(|skip| SkipOp { when: self.condition(&skip.when), reason: skip.reason.as_str().into() }).collect();
         let id = self.table.id.iter().map(|path| self.sources.read(path)).collect();
@@ -124,7 +127,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         let rule_ops = self.rule_ops(&checked, &built);
-        let out = output::instructions(&checked, &built, &self.table.log_type, &|name| self.bits.get(name));
+        let out = output::instructions(&checked, &built, &self.table.log_type, self.has_tag_results(), &|name| self.bits.get(name));
         let table = self.table;
         let (values, values_per_part) = values;
         let (mut scopes, part_scopes, element_scopes) = scopes;
@@ -176,6 +179,7 @@ impl<'a> Compiler<'a> {
             needs: std::mem::take(&mut self.needs),
             time_bit: self.bits.number("x:metadata.event_timestamp"),
             out,
+            tags,
         };
         shrink::shrink(&mut plan);
         Some(plan)

@@ -8,6 +8,9 @@ use crate::plan::{Form, json_scalar, json_string};
 use crate::udm::{Field, FieldKind, Message, Schema};
 use std::collections::BTreeMap;
 
+/// The list that tags write to.
+const RESULTS: &str = "security_result";
+
 /// Bits by name, as the rows were given them.
 pub(super) type BitOf<'a> = &'a dyn Fn(&str) -> Option<u32>;
 
@@ -28,7 +31,9 @@ enum Below {
 }
 
 /// Builds the instructions of a whole event.
-pub(super) fn instructions(checked: &[CheckedRow<'_>], built: &Built, log_type: &str, bit: BitOf<'_>) -> Vec<Out> {
+///
+/// With `tagged` the list of results takes those of the tags, after the rows' own.
+pub(super) fn instructions(checked: &[CheckedRow<'_>], built: &Built, log_type: &str, tagged: bool, bit: BitOf<'_>) -> Vec<Out> {
     let mut root = Fields::default();
     let mut order: Vec<usize> = (0..checked.len()).collect();
     // A `with` row stands before the plain rows of the same field: it is only there when its rule was taken.
@@ -42,12 +47,12 @@ pub(super) fn instructions(checked: &[CheckedRow<'_>], built: &Built, log_type: 
             }
             _ => built.numbers[at],
         };
-        for target in &row.targets {
+        for target in row.targets.iter().filter(|target| !target.hidden) {
             insert(&mut root, target, &target.steps, number);
         }
     }
     for row in checked.iter().filter(|row| row.zero) {
-        for target in &row.targets {
+        for target in row.targets.iter().filter(|target| !target.hidden) {
             insert_empty(&mut root, &target.steps[..target.steps.len() - 1]);
         }
     }
@@ -61,7 +66,10 @@ pub(super) fn instructions(checked: &[CheckedRow<'_>], built: &Built, log_type: 
             _ => Below::Rows(Vec::new()),
         });
     }
-    let mut writer = Writer { out: Vec::new(), bit, log_type, built };
+    if let Some(index) = message.index(RESULTS).filter(|_| tagged) {
+        root.fields.entry(index).or_insert_with(|| Below::Many(Vec::new()));
+    }
+    let mut writer = Writer { out: Vec::new(), bit, log_type, tagged, built };
     writer.group(&root, message, "", None);
     writer.out
 }
@@ -127,6 +135,7 @@ struct Writer<'a> {
     out: Vec<Out>,
     bit: BitOf<'a>,
     log_type: &'a str,
+    tagged: bool,
     built: &'a Built,
 }
 
@@ -202,6 +211,9 @@ impl Writer<'_> {
                 }
             }
             self.patch(at);
+        }
+        if self.tagged && path == RESULTS {
+            self.out.push(Out::Tags);
         }
         self.out.push(Out::CloseList);
         self.patch(list);

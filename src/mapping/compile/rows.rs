@@ -83,15 +83,18 @@ impl<'a> Compiler<'a> {
         let reads = element_read(row, &self.leads_to_parts());
         let from = checked.len();
         for path in &row.targets {
-            let target = match target::resolve(path) {
+            let mut target = match target::resolve(path) {
                 Ok(target) => target,
                 Err(fault) => {
                     self.found.push(*fault);
                     continue;
                 }
             };
-            if self.options.omit.iter().any(|omit| target.generic == *omit || target.generic.starts_with(&format!("{omit}."))) {
-                continue;
+            if self.omits(&target.generic) {
+                target.hidden = self.table.tags.is_some() && super::tags::ASKED.contains(&target.generic.as_str());
+                if !target.hidden {
+                    continue;
+                }
             }
             if target.field.deprecated && self.table.profile.is_none() {
                 self.found.push(Diagnostic::warning("M060", path.span, format!("`{}` is deprecated in UDM", target.generic)));
@@ -289,7 +292,7 @@ impl<'a> Compiler<'a> {
     /// Bits that a row sets.
     fn sets(&mut self, row: &CheckedRow<'_>) -> Mask {
         let mut names = Vec::new();
-        for target in &row.targets {
+        for target in row.targets.iter().filter(|target| !target.hidden) {
             if !row.zero {
                 names.push(format!("x:{}", target.exact));
                 names.push(format!("g:{}", target.generic));

@@ -34,6 +34,9 @@ pub(super) fn shrink(plan: &mut Plan) {
 /// Calls `tell` with every bit that the plan asks for outside the masks of its rows.
 fn visit(plan: &mut Plan, tell: &mut dyn FnMut(&mut u32)) {
     tell(&mut plan.time_bit);
+    if let Some(tags) = &mut plan.tags {
+        tell(&mut tags.list_bit);
+    }
     for cond in &mut plan.conds {
         if let Cond::EventHas(bit) = cond {
             tell(bit);

@@ -20,6 +20,8 @@ pub(super) struct Target {
     pub generic: String,
     /// The `each` whose elements it writes to.
     pub each: Option<usize>,
+    /// A site leaves the field out, but tags ask for its value: the row runs and neither writes nor fills anything.
+    pub hidden: bool,
 }
 
 /// One step of a target.
@@ -125,7 +127,7 @@ pub(super) fn resolve_any(path: &TargetPath) -> Result<Target, Box<Diagnostic>> 
     if let Some(key) = &path.key {
         exact_path.push_str(&format!("{{{key}}}"));
     }
-    Ok(Target { steps, field, key: path.key.clone(), exact: exact_path, generic: generic_path, each })
+    Ok(Target { steps, field, key: path.key.clone(), exact: exact_path, generic: generic_path, each, hidden: false })
 }
 
 fn check_form(path: &TargetPath, field: &Field) -> Result<(), Box<Diagnostic>> {
