@@ -13,7 +13,7 @@ const LOOK_BYTES: usize = 16 << 10;
 const LOOK_EARNED: usize = 4;
 
 /// Names that log records have at their top level; two of them in one object are no accident.
-const MARKERS: [&[u8]; 17] = [
+const MARKERS: [&[u8]; 18] = [
     b"time",
     b"category",
     b"resourceId",
@@ -25,6 +25,7 @@ const MARKERS: [&[u8]; 17] = [
     b"metricName",
     b"timeGrain",
     b"TimeGenerated",
+    b"TenantId",
     b"_ResourceId",
     b"effective_at",
     b"actor",
