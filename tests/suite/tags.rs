@@ -93,6 +93,20 @@ fn record_for(mapping: &str, line: &TagLine) -> Option<Value> {
             "properties": {"id": "https://kv1.example.com/secrets/s1", "httpStatusCode": if failed { 403 } else { 200 }},
             "identity": {"claim": {"oid": "8d0c2c1e-6f1b-4f0c-9a53-1f2e3d4c5b6a"}}, "callerIpAddress": "203.0.113.7",
         })),
+        "azure/cognitive_services" => Some(json!({
+            "time": "2026-03-04T09:15:27Z", "category": "RequestResponse", "operationName": operation,
+            "resourceId": "/SUBSCRIPTIONS/11111111-2222-4333-8444-555555555555/RESOURCEGROUPS/RG/PROVIDERS/MICROSOFT.COGNITIVESERVICES/ACCOUNTS/AI1",
+            "resultSignature": if failed { "403" } else { "200" },
+            "properties": if line.detail == "filtered" { json!({"error": {"code": "content_filter"}}) } else { json!({}) },
+        })),
+        "azure/storage" => Some(json!({
+            "time": "2026-03-04T09:15:27Z", "category": "StorageRead", "operationName": operation,
+            "resourceId": "/subscriptions/11111111-2222-4333-8444-555555555555/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/acct1/blobServices/default",
+            "statusCode": if failed { 409 } else { 200 },
+            "statusText": if line.detail == "foreign_key" { "BlobUsesCustomerSpecifiedEncryption" } else { "Success" },
+            "identity": {"type": if line.detail == "azcopy_sas" { "SAS" } else { "Anonymous" }},
+            "properties": {"userAgentHeader": "AzCopy/10.20.1 Azure-Storage/0.15"},
+        })),
         "openai/audit" => {
             Some(json!({"object": "organization.audit_log", "id": "audit_log-1", "type": operation, "effective_at": 1_767_225_600}))
         }
