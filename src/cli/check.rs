@@ -185,7 +185,15 @@ impl Checked {
                 let given = types(table);
                 let profile = table.profile.as_ref().map_or_else(|| "  ".to_owned(), |profile| format!("  profile {profile}: "));
                 let rows = table.rows.len() + table.with.iter().map(|(_, rows)| rows.len()).sum::<usize>();
-                let _ = writeln!(text, "{profile}{rows} rows give {} event types", given.len());
+                let tags: BTreeSet<&str> = table.tags.iter().flat_map(|tags| &tags.lines).map(|line| line.name.as_str()).collect();
+                let off: BTreeSet<&str> =
+                    table.tags.iter().flat_map(|tags| &tags.lines).filter(|line| line.is_off).map(|line| line.name.as_str()).collect();
+                let told = match (tags.len(), off.len()) {
+                    (0, _) => String::new(),
+                    (tags, 0) => format!(" and {tags} security tags"),
+                    (tags, off) => format!(" and {tags} security tags, {off} of them off"),
+                };
+                let _ = writeln!(text, "{profile}{rows} rows give {} event types{told}", given.len());
                 let missing: Vec<&str> = all.difference(&given).copied().collect();
                 if !missing.is_empty() {
                     let given: Vec<&str> = given.iter().copied().collect();

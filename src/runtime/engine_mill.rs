@@ -364,6 +364,21 @@ mod tests {
     }
 
     #[test]
+    fn tags_are_counted_by_mapping_and_known_before_the_first() {
+        let mills = mills(SETTINGS).expect("built-in mappings");
+        let known = mills.tags();
+        assert!(known.iter().any(|(mapping, tag)| &**mapping == "openai/audit" && &**tag == "openai_scim_off"), "{known:?}");
+        let mut mill = mills.mill(0);
+        let mut out = MilledMessage::default();
+        let risky = r#"{"id":"audit_log-1","type":"scim.disabled","effective_at":1767225600,"object":"organization.audit_log"}"#;
+        let plain = r#"{"id":"audit_log-2","type":"login.succeeded","effective_at":1767225600,"object":"organization.audit_log"}"#;
+        mill.process(MessageIn { topic: "in", bytes: format!("[{risky},{plain}]").as_bytes(), received_ms: None }, &mut out);
+        let counted: Vec<_> = out.tally.tags.iter().map(|((mapping, tag), count)| (&**mapping, &**tag, *count)).collect();
+        assert_eq!(counted, [("openai/audit", "openai_scim_off", 1)], "once: the documented view has no tags");
+        assert!(counted.iter().all(|(mapping, tag, _)| known.iter().any(|(known, name)| &**known == *mapping && &**name == *tag)));
+    }
+
+    #[test]
     fn the_action_is_read_where_the_event_writes_it() {
         for (event, expected) in [
             (r#"{"securityResult":[{"summary":"x","action":["BLOCK"]}]}"#, Some("BLOCK")),

@@ -140,3 +140,50 @@ fn mapping_pages() {
     }
     assert!(stale.is_empty(), "pages of tables that are gone: {stale:?}");
 }
+
+#[test]
+fn tags() {
+    let mut text = String::from(
+        "# Security tags\n\nEvery tag that the shipped lists know: what it stands for, its severity, and the operations that get it. What the columns mean, and\n\
+         how a site changes severities, stands in [mapping-language.md](mapping-language.md#tags). Made from `mappings/tags`; do not edit.\n",
+    );
+    let mut techniques = String::from("\n## Techniques\n\n| id | name | tactic | framework |\n|---|---|---|---|\n");
+    let mut lists: Vec<PathBuf> =
+        fs::read_dir(root().join("mappings/tags")).expect("the lists").map(|entry| entry.expect("an entry").path()).collect();
+    lists.sort();
+    for list in lists {
+        let name = list.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut reader = csv::Reader::from_path(&list).expect("a list is readable");
+        let header = reader.headers().expect("a header").clone();
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("sound CSV")).collect();
+        let cell = |row: &csv::StringRecord, column: &str| {
+            header.iter().position(|name| name == column).and_then(|at| row.get(at)).unwrap_or_default().replace('|', "\\|")
+        };
+        if name == "techniques" {
+            for row in &rows {
+                let (id, of, framework) = (cell(row, "id"), cell(row, "name"), cell(row, "framework"));
+                let _ = writeln!(
+                    techniques,
+                    "| {id} | {of} | {} {} | {framework} {} |",
+                    cell(row, "tactic_id"),
+                    cell(row, "tactic"),
+                    cell(row, "version")
+                );
+            }
+            continue;
+        }
+        let _ = write!(text, "\n## {name}\n\n| tag | severity | what happened | operation | techniques |\n|---|---|---|---|---|\n");
+        for row in &rows {
+            let mut operation = format!("`{}`", cell(row, "operation"));
+            for column in ["status", "detail"] {
+                let word = cell(row, column);
+                if !word.is_empty() {
+                    let _ = write!(operation, ", {column} `{word}`");
+                }
+            }
+            let (tag, severity, summary) = (cell(row, "tag"), cell(row, "severity"), cell(row, "summary"));
+            let _ = writeln!(text, "| `{tag}` | {severity} | {summary} | {operation} | {} |", cell(row, "techniques"));
+        }
+    }
+    page("docs/tags.md", &(text + &techniques));
+}

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 use udmill::engine::{Engine, Outcome, Outcomes, Settings, View};
@@ -274,6 +275,54 @@ fn fields_that_a_site_omits_are_not_in_a_tags_result_either() {
     let without = event(&["security_result.attack_details", "security_result.severity", "security_result.action"]);
     assert_eq!(members(&last(&without)).len(), all.len() - 3, "{without}");
     assert!(event(&["security_result"]).get("securityResult").is_none());
+}
+
+/// Runs the program over one record.
+fn udmill(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_udmill")).args(arguments).current_dir(folder).output().expect("udmill runs")
+}
+
+#[test]
+fn the_commands_take_a_sites_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("a file");
+    write("record.json", r#"{"id":"audit_log-1","type":"scim.disabled","effective_at":1767225600,"object":"organization.audit_log"}"#);
+    write("tags.csv", "tag,severity\nopenai_scim_off,CRITICAL\n");
+    write("off.csv", "tag,severity,why\nopenai_scim_off,off,known\n");
+    write("bad.csv", "tag,severity\nopenai_scim_of,HIGH\n");
+    let settings = fs::read_to_string(root().join("deploy/udmill.toml")).expect("shipped settings");
+    write("settings.toml", &(settings + "\n[files]\ntags = \"bad.csv\"\n"));
+    let replay = |tags: &str| {
+        let output = udmill(&["replay", "--profile", "typed", "--summary", "json", "--tags", tags, "record.json"], folder.path());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, event, summary) = replay("tags.csv");
+    assert_eq!(code, Some(0), "{summary}");
+    let event: Value = serde_json::from_str(&event).expect("an event");
+    assert_eq!(results(&event)[0]["severity"], "CRITICAL");
+    let summary: Value = serde_json::from_str(summary.trim()).expect("a summary");
+    assert_eq!(summary["tags"], json!({"openai_scim_off": 1}));
+    let (code, event, _) = replay("off.csv");
+    assert!(code == Some(0) && !event.contains("\"tag\""), "{event}");
+    for (file, told) in [("bad.csv", "did you mean `openai_scim_off`?"), ("gone.csv", "no such file of tags")] {
+        let (code, event, told_here) = replay(file);
+        assert!(code == Some(2) && event.is_empty() && told_here.contains(told), "{file}: {told_here}");
+    }
+    for (arguments, told, code) in [
+        (&["check", "--tags", "bad.csv"][..], "error[M065]", 2),
+        (&["check", "--config", "settings.toml"], "error[M065]", 2),
+        (&["check", "--tags", "off.csv"], "1 of them off", 0),
+        (
+            &["explain", "--profile", "typed", "--tags", "tags.csv", "record.json"],
+            "openai_scim_off CRITICAL because operation `scim.disabled` mappings/tags/openai_audit.csv:",
+            0,
+        ),
+        (&["explain", "--profile", "typed", "--format", "json", "record.json"], r#""tags":[{"tag":"openai_scim_off","severity":"HIGH""#, 0),
+    ] {
+        let output = udmill(arguments, folder.path());
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(told), "{arguments:?}: {said}");
+    }
 }
 
 /// What became of every line of the list the tags are made from.
