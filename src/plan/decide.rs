@@ -3,7 +3,7 @@
 use super::Plan;
 use super::program::{Need, OtherwiseOp};
 use super::resolve::Tools;
-use super::state::{Cell, State};
+use super::state::State;
 
 /// How deep `else` may lead from rule to rule; `check` refuses cycles, this bounds what a plan can do at run time.
 const MAX_LADDER: usize = 32;
@@ -71,7 +71,6 @@ impl Plan {
         if with.is_empty() {
             return self.meets(state, tools, &self.needs[needs as usize]);
         }
-        let cells = state.touched_cells.len();
         let notes = state.notes.len();
         state.saved_bits.clear();
         state.saved_bits.extend_from_slice(&state.bits.0);
@@ -80,9 +79,6 @@ impl Plan {
         }
         if self.meets(state, tools, &self.needs[needs as usize]) {
             return true;
-        }
-        for row in state.touched_cells.drain(cells..) {
-            state.cells[row as usize] = Cell::EMPTY;
         }
         state.notes.truncate(notes);
         state.bits.0.copy_from_slice(&state.saved_bits);
@@ -97,7 +93,10 @@ impl Plan {
             Need::Not(inner) => !self.meets(state, tools, inner),
             Need::All(parts) => parts.iter().all(|part| self.meets(state, tools, part)),
             Need::Any(parts) => parts.iter().any(|part| self.meets(state, tools, part)),
-            Need::Word(rows, word) => rows.iter().any(|row| state.cells[*row as usize].value.bytes(&tools.doc.text) == &word[..]),
+            Need::Word(rows, word) => rows.iter().filter(|row| self.has_value(state, **row)).any(|row| {
+                let cell = self.cell_of(state, *row, self.rows[*row as usize].slot);
+                cell.value.bytes(&tools.doc.text) == &word[..]
+            }),
         }
     }
 }

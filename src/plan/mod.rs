@@ -19,6 +19,7 @@ pub(crate) mod program;
 pub mod redact;
 mod resolve;
 mod run;
+mod shape;
 pub(crate) mod state;
 pub(crate) mod tags;
 pub mod time;
@@ -38,6 +39,7 @@ pub use trace::{FieldTrace, PartTrace, RuleTrace};
 pub(crate) use json::{Form, scalar as json_scalar, string as json_string};
 pub(crate) use resolve::Tools;
 pub(crate) use run::RecordContext;
+pub(crate) use shape::next_plan;
 pub(crate) use state::State;
 
 use program::{Cond, Need, Out, RowOp, RuleOp, Scope, SkipOp, SourceRef, ValueOp};
@@ -71,6 +73,8 @@ pub struct Plan {
     pub row_infos: Vec<RowInfo>,
     /// File and line of the rules.
     pub rule_places: Vec<(String, usize)>,
+    /// Unique in the process.
+    pub(crate) number: u32,
     pub(crate) unmapped: Unmapped,
     pub(crate) types_json: Vec<Box<[u8]>>,
     pub(crate) generic: u32,
@@ -78,10 +82,13 @@ pub struct Plan {
     pub(crate) record_root: u32,
     pub(crate) payload_root: Option<u32>,
     pub(crate) slot_count: usize,
-    /// The rows that may run when a slot is filled.
-    pub(crate) slot_rows: Vec<program::Mask>,
-    /// Set for every part: what constant rows fill.
+    /// What a filled slot sets.
+    pub(crate) slot_marks: Vec<program::SlotMarks>,
+    /// What is set before anything is read: targets that constant rows fill, rows that run whatever is present.
     pub(crate) base_bits: Vec<u64>,
+    /// The words of a part's bits: targets first, then which rows have a value, then which rows are to run.
+    pub(crate) filled_from: usize,
+    pub(crate) candidates_from: usize,
     /// Rows whose text stands in the output instructions; explain tells them.
     pub(crate) literal_rows: Vec<u32>,
     /// Paths that are read on purpose and written nowhere.
@@ -95,8 +102,6 @@ pub struct Plan {
     pub(crate) conds: Vec<Cond>,
     pub(crate) cond_is_stable: Vec<bool>,
     pub(crate) rows: Vec<RowOp>,
-    /// Rows to run for every part, whatever is present.
-    pub(crate) rows_always: Vec<u64>,
     /// Rows that run in the plain pass: not `with` rows, not rows of elements.
     pub(crate) rows_plain: Vec<u64>,
     pub(crate) scopes: Vec<Scope>,

@@ -7,6 +7,17 @@ use super::value::Value;
 /// A set of target bits as (word, mask) pairs; most rows set three to six bits that share a word or two.
 pub(crate) type Mask = Box<[(u16, u64)]>;
 
+/// What a filled slot sets.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlotMarks {
+    /// For a scalar: what the rows that only copy it set, and the other rows that read it.
+    pub scalar: Mask,
+    /// For an object or an array: every row that reads it.
+    pub container: Mask,
+    /// A row copies the value into a label, where length is limited.
+    pub is_label: bool,
+}
+
 /// Reads one source path.
 #[derive(Clone, Debug)]
 pub(crate) struct SourceRef {
@@ -105,9 +116,12 @@ pub(crate) struct RowOp {
     pub label: bool,
     /// A plain copy of a path: nothing to convert, to ask or to check.
     pub direct: bool,
+    /// The slot whose value the row copies into its place, so that it need not run: filling the slot does all it would. `trie::NONE` for
+    /// rows that run.
+    pub slot: u32,
     /// Bits that forbid the row when one is set: a `fallback` row's own field, the fields of a message that an enricher would fill.
     pub unless: Mask,
-    /// Bits the row sets: its fields and all their ancestors.
+    /// Bits the row sets: its fields and all their ancestors, and that it has a value.
     pub sets: Mask,
 }
 

@@ -6,6 +6,7 @@ use super::enrich::Enrich;
 use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
 use super::redact::{self, Redactor};
 use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
+use super::trie::NONE;
 use super::value::{NO_NODE, NumberText, Slot, Tag, Value};
 use crate::decode::{Decoder, Doc};
 
@@ -41,11 +42,11 @@ impl Plan {
         }
     }
 
-    /// Resolves the rows in `candidates`, in order.
+    /// Resolves the rows that are to run, in order.
     pub(crate) fn resolve_rows(&self, state: &mut State, tools: &mut Tools<'_>) {
-        for word in 0..self.rows_always.len() {
-            // Rows only ever make rows of the same pass bits, never candidates: the set is final here.
-            let mut left = (state.candidates.0[word] | self.rows_always[word]) & self.rows_plain[word];
+        for word in 0..self.rows_plain.len() {
+            // Only slots make rows candidates, and all are filled: the set is final here.
+            let mut left = state.bits.0[self.candidates_from + word];
             while left != 0 {
                 let row = word as u32 * 64 + left.trailing_zeros();
                 left &= left - 1;
@@ -65,9 +66,24 @@ impl Plan {
             return false;
         }
         state.cells[row as usize] = cell;
-        state.touched_cells.push(row);
         state.bits.add(&op.sets);
         true
+    }
+
+    /// Whether a row of the part has a value.
+    #[inline]
+    pub(crate) fn has_value(&self, state: &State, row: u32) -> bool {
+        state.bits.0[self.filled_from + row as usize / 64] & (1 << (row % 64)) != 0
+    }
+
+    /// The cell of a row that has a value. `slot` is the row's own, see [`RowOp::slot`].
+    #[inline]
+    pub(crate) fn cell_of(&self, state: &State, row: u32, slot: u32) -> Cell {
+        if slot == NONE || state.is_careful {
+            return state.cells[row as usize];
+        }
+        let Slot { value, node } = state.slots[slot as usize];
+        Cell { value, node, source: 0 }
     }
 
     /// The cell of a row, without storing it.
@@ -370,7 +386,6 @@ fn copy(state: &mut State, op: &RowOp, row: u32) -> bool {
         let slot = state.slots[path.slot as usize];
         if !matches!(slot.value.tag, Tag::Absent | Tag::Container | Tag::List) {
             state.cells[row as usize] = Cell { value: slot.value, node: slot.node, source: number as u8 };
-            state.touched_cells.push(row);
             state.bits.add(&op.sets);
             return true;
         }

@@ -153,7 +153,9 @@ impl Plan {
             state.asked.resize(self.conds.len(), 0);
         }
         state.element_ranges.resize(self.scopes.len(), (0..0, 0));
-        state.candidates.reset(self.rows.len());
+        state.bits.0.clear();
+        state.bits.0.extend_from_slice(&self.base_bits);
+        state.is_careful = state.suspicious || state.is_traced;
         state.read.clear();
         state.marks_reads = self.unmapped != super::Unmapped::Drop || state.is_traced;
         state.opened.clear();
@@ -172,6 +174,8 @@ impl Plan {
                 return;
             }
             let (slots, nodes) = (state.touched_slots.len(), state.touched_nodes.len());
+            let outer = state.outer_bits.len();
+            state.outer_bits.extend_from_slice(&state.bits.0);
             let columns = self.enter(state, tools, scope, element, number);
             if level + 1 < self.part_scopes.len() {
                 self.each(state, tools, run, level + 1);
@@ -190,6 +194,8 @@ impl Plan {
                 clear_part(state);
             }
             state.forget(slots, nodes);
+            state.bits.0.copy_from_slice(&state.outer_bits[outer..]);
+            state.outer_bits.truncate(outer);
         }
     }
 
@@ -222,9 +228,11 @@ impl Plan {
 
     /// One part: skip rules, rows, elements, event type, output.
     fn part<S: PartSink>(&self, state: &mut State, tools: &mut Tools<'_>, run: &mut Run<'_, S>, index: Option<u32>) {
-        state.bits.0.clear();
-        state.bits.0.extend_from_slice(&self.base_bits);
         self.resolve_values(state, tools, self.values_per_part..self.values.len());
+        if state.is_careful {
+            state.bits.0.copy_from_slice(&self.base_bits);
+            state.bits.0[self.candidates_from..].copy_from_slice(&self.rows_plain);
+        }
         for skip in &self.skips {
             if self.holds(state, tools, skip.when) {
                 run.sink.part(PartEnd::Skip { reason: &skip.reason }, &[]);
@@ -251,7 +259,12 @@ impl Plan {
         // What did not convert is kept unless another row wrote it, so reads must be known.
         state.marks_reads |= !state.forced.is_empty();
         let start = run.out.len();
-        let stamp = Stamp { id: &run.id, decision, tags, record: run.context.record };
+        let has_extras = !state.has_time
+            || decision.wanted.is_some()
+            || state.repair.is_some()
+            || !state.forced.is_empty()
+            || (self.unmapped == super::Unmapped::Keep && self.part_scopes.is_empty());
+        let stamp = Stamp { id: &run.id, decision, tags, record: run.context.record, has_extras };
         self.write(state, tools, &stamp, run.out);
         state.decision = Some(decision);
         let end = run.out.len();
@@ -283,6 +296,8 @@ impl Plan {
         }
         for (index, element) in elements.into_iter().enumerate() {
             let (slots, nodes) = (state.touched_slots.len(), state.touched_nodes.len());
+            // Rows of elements always have cells; the part's own were decided on before.
+            let is_careful = state.is_careful;
             let entered = self.enter(state, tools, scope, element, index);
             // What was asked of the element before is not true of this one.
             forget_answers(state);
@@ -297,6 +312,7 @@ impl Plan {
                     state.element_cells.push(cell);
                 }
             }
+            state.is_careful = is_careful;
             state.forget(slots, nodes);
         }
         forget_answers(state);
@@ -312,9 +328,6 @@ fn forget_answers(state: &mut State) {
 
 /// Empties what belongs to one part.
 pub(crate) fn clear_part(state: &mut State) {
-    for row in state.touched_cells.drain(..) {
-        state.cells[row as usize] = Cell::EMPTY;
-    }
     forget_answers(state);
     state.items.clear();
     state.element_cells.clear();

@@ -1,6 +1,7 @@
 //! [`State`]: what one worker needs to run plans; reused from part to part, reset by what was touched.
 
 use super::program::Mask;
+use super::shape::Shapes;
 use super::value::{Slot, Value};
 use std::ops::Range;
 
@@ -46,12 +47,6 @@ impl Cell {
 pub(crate) struct Bits(pub Vec<u64>);
 
 impl Bits {
-    /// Empties the set and makes room for `count` members.
-    pub fn reset(&mut self, count: usize) {
-        self.0.clear();
-        self.0.resize(count.div_ceil(64), 0);
-    }
-
     #[inline]
     pub fn has(&self, at: u32) -> bool {
         self.0[at as usize / 64] & (1 << (at % 64)) != 0
@@ -79,12 +74,18 @@ pub(crate) struct State {
     pub touched_nodes: Vec<u32>,
     /// Per trie place: 0 not met, 1 met in another spelling, 2 met in the mapping's own.
     pub met: Vec<u8>,
-    /// Rows whose sources may be present.
-    pub candidates: Bits,
+    /// Values of the rows that ran; what stands in the cell of another row means nothing.
     pub cells: Vec<Cell>,
-    pub touched_cells: Vec<u32>,
+    /// Targets, rows with a value and rows to run: see [`super::Plan::filled_from`].
     pub bits: Bits,
     pub saved_bits: Vec<u64>,
+    /// Bits to come back to when an element of an `each` ends.
+    pub outer_bits: Vec<u64>,
+    /// Every row runs, also those that only copy a slot: a value may hold a secret, a member stands twice, a label is too long, or explain
+    /// looks on.
+    pub is_careful: bool,
+    pub shapes: Shapes,
+    pub shape_key: Vec<u64>,
     pub items: Vec<Item>,
     /// What a tail found last.
     pub found: Vec<Item>,

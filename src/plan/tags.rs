@@ -184,7 +184,7 @@ impl Plan {
         }
         let mut buffer = NumberText::default();
         let Some(group) = tags.group(operation.shown(&tools.doc.text, &mut buffer)) else { return TagSet::default() };
-        let action = first(state, &tags.action_rows);
+        let action = self.first(state, &tags.action_rows);
         let ending = Ending::of(action.bytes(&tools.doc.text));
         let detail = match &tags.detail {
             Some(source) if group.choices.iter().any(|choice| choice.detail.is_some()) => {
@@ -202,6 +202,16 @@ impl Plan {
         set
     }
 
+    /// The first value of some rows; of a list its first entry.
+    fn first(&self, state: &State, rows: &[u32]) -> Value {
+        let filled = rows.iter().find(|row| self.has_value(state, **row));
+        let value = filled.map_or(Value::ABSENT, |row| self.cell_of(state, *row, self.rows[*row as usize].slot).value);
+        match value.tag {
+            Tag::List => state.items.get(value.bits as usize).map_or(Value::ABSENT, |item| item.value),
+            _ => value,
+        }
+    }
+
     /// Writes a result for each tag, at the end of the list of results. It repeats the event's action, so that one result says both what
     /// happened and how bad it is, and its severity is the line's or the rows' own, whichever is higher.
     pub(crate) fn write_tags(&self, state: &State, text: &[u8], set: TagSet, out: &mut Vec<u8>) {
@@ -209,7 +219,7 @@ impl Plan {
         for &line in self.tag_numbers(set) {
             let line = &tags.lines[line as usize];
             out.extend_from_slice(&line.head);
-            let action = first(state, &tags.action_rows).bytes(text);
+            let action = self.first(state, &tags.action_rows).bytes(text);
             if !action.is_empty() && !tags.omits_action {
                 out.extend_from_slice(b"\"action\":[\"");
                 // A word of the enum: the compiler has seen every answer.
@@ -218,7 +228,7 @@ impl Plan {
             }
             if !tags.omits_severity {
                 let rank = |word: &[u8]| SEVERITIES.iter().position(|known| known.as_bytes() == word).unwrap_or(0);
-                let own = rank(first(state, &tags.severity_rows).bytes(text));
+                let own = rank(self.first(state, &tags.severity_rows).bytes(text));
                 out.extend_from_slice(b"\"severity\":\"");
                 out.extend_from_slice(SEVERITIES[own.max(usize::from(line.severity))].as_bytes());
                 out.extend_from_slice(b"\",");
@@ -229,15 +239,6 @@ impl Plan {
             }
             out.extend_from_slice(b"},");
         }
-    }
-}
-
-/// The first value of some rows; of a list its first entry.
-fn first(state: &State, rows: &[u32]) -> Value {
-    let value = rows.iter().map(|row| state.cells[*row as usize].value).find(|value| !value.is_absent()).unwrap_or(Value::ABSENT);
-    match value.tag {
-        Tag::List => state.items.get(value.bits as usize).map_or(Value::ABSENT, |item| item.value),
-        _ => value,
     }
 }
 

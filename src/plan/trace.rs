@@ -47,7 +47,9 @@ impl Plan {
     /// Reads the last part off the state.
     pub(crate) fn trace(&self, state: &mut State, tools: &mut Tools<'_>, record: u32) -> PartTrace {
         let mut trace = PartTrace::default();
-        let mut rows: Vec<(u32, Cell)> = state.touched_cells.iter().map(|row| (*row, state.cells[*row as usize])).collect();
+        // A traced part is mapped with care, so every row has a cell of its own.
+        let filled = (0..self.rows.len() as u32).filter(|row| self.has_value(state, *row));
+        let mut rows: Vec<(u32, Cell)> = filled.map(|row| (row, state.cells[row as usize])).collect();
         for (number, (range, _)) in state.element_ranges.iter().enumerate() {
             let rows_of_scope = &self.scopes[number].rows;
             for (at, cell) in state.element_cells[range.clone()].iter().enumerate() {

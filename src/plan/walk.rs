@@ -3,7 +3,7 @@
 use super::Plan;
 use super::leaves::push_name;
 use super::program::{SourceRef, Tail};
-use super::state::{Item, State};
+use super::state::{Item, MAX_LABEL_BYTES, State};
 use super::trie::NONE;
 use super::value::{NO_NODE, Slot, Tag, Value};
 use crate::decode::{Decoder, Doc, Kind, Repair};
@@ -40,6 +40,7 @@ impl Plan {
         if here.is_leaf {
             // The slot is taken: only the mapping's own spelling takes it over.
             if exact {
+                state.is_careful = true;
                 self.set_slot(state, here.slot, Slot { value: Value::of(doc, doc.node(value)), node: value });
             }
             return;
@@ -50,6 +51,7 @@ impl Plan {
                 return;
             }
             *met = 2;
+            state.is_careful = true;
             self.forget_below(state, place);
         } else {
             *met = if exact { 2 } else { 1 };
@@ -74,13 +76,19 @@ impl Plan {
         }
     }
 
-    /// Sets a slot and makes the rows that read it candidates.
+    /// Sets a slot, and with it what the rows that read it fill or that they are to run.
     #[inline]
     pub(crate) fn set_slot(&self, state: &mut State, slot: u32, filled: Slot) {
         state.slots[slot as usize] = filled;
         state.touched_slots.push(slot);
-        if !filled.value.is_absent() {
-            state.candidates.add(&self.slot_rows[slot as usize]);
+        let marks = &self.slot_marks[slot as usize];
+        match filled.value.tag {
+            Tag::Absent => {}
+            Tag::Container => state.bits.add(&marks.container),
+            _ => {
+                state.is_careful |= marks.is_label && filled.value.len as usize > MAX_LABEL_BYTES;
+                state.bits.add(&marks.scalar);
+            }
         }
     }
 

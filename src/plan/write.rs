@@ -3,10 +3,12 @@
 use super::Plan;
 use super::decide::Decision;
 use super::json::{self, Form};
-use super::program::{Filled, LabelKey, Out};
+use super::program::{LabelKey, Out};
 use super::resolve::Tools;
+use super::shape::{Hole, Piece};
 use super::state::{Cell, State};
-use super::value::{NumberText, Tag};
+use super::value::{NumberText, Tag, Value};
+use std::ops::Range;
 
 /// What the engine adds to the rows of a part.
 pub(crate) struct Stamp<'a> {
@@ -16,110 +18,206 @@ pub(crate) struct Stamp<'a> {
     pub tags: super::TagSet,
     /// Root of the record, for the leaves that are kept.
     pub record: u32,
+    /// Whether the engine has something of its own to add: kept leaves, a repair, a wish that gave way.
+    pub has_extras: bool,
 }
 
 impl Plan {
     /// Appends the event to `out`.
     pub(crate) fn write(&self, state: &mut State, tools: &mut Tools<'_>, stamp: &Stamp<'_>, out: &mut Vec<u8>) {
-        out.push(b'{');
-        self.write_range(state, tools, stamp, 0, self.out.len(), None, out);
-        end(out, b'}');
+        self.write_range(state, tools, stamp, 0..self.out.len(), None, out);
     }
 
-    /// Runs the instructions `[at, end)`. `element` is the first cell of the element that row numbers count from.
-    #[allow(clippy::too_many_arguments)]
+    /// Writes what the instructions of `range` come to, in braces. `element` is the first cell of the element that row numbers count from.
     fn write_range(
         &self,
         state: &mut State,
         tools: &mut Tools<'_>,
         stamp: &Stamp<'_>,
-        mut at: usize,
-        stop: usize,
+        range: Range<usize>,
         element: Option<usize>,
         out: &mut Vec<u8>,
     ) {
-        while at < stop {
-            let text = &tools.doc.text;
-            match &self.out[at] {
-                Out::Open { key, filled, skip } | Out::OpenList { key, filled, skip } => {
-                    if !is_filled(state, filled, element) {
-                        at = *skip as usize;
-                        continue;
-                    }
+        let number = self.shape(state, stamp, range.start, range.end, element);
+        // An instruction may write elements, which have shapes too; meanwhile this one is not in the list.
+        let shape = std::mem::take(&mut state.shapes.list[number]);
+        let mut from = 0;
+        for piece in &shape.pieces {
+            match *piece {
+                Piece::Value { until, row, slot, form } => {
+                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    from = until as usize;
+                    let cell = match element {
+                        None => self.cell_of(state, row, slot),
+                        Some(first) => state.element_cells[first + row as usize],
+                    };
+                    put(cell.value, form, &tools.doc.text, out);
+                    state.mark_read(cell.node);
+                }
+                Piece::Id { until } => {
+                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    from = until as usize;
+                    json::escaped(stamp.id, out);
+                }
+                Piece::Run { until, at } => {
+                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    from = until as usize;
+                    self.run_one(state, tools, stamp, at as usize, element, out);
+                }
+                Piece::End { bracket } => end(out, bracket),
+            }
+        }
+        out.extend_from_slice(&shape.text[from..]);
+        state.shapes.list[number] = shape;
+    }
+
+    /// Runs an instruction whose result only the values tell.
+    fn run_one(&self, state: &mut State, tools: &mut Tools<'_>, stamp: &Stamp<'_>, at: usize, element: Option<usize>, out: &mut Vec<u8>) {
+        let text = &tools.doc.text;
+        match &self.out[at] {
+            Out::List { key, rows, form } => self.write_list(state, text, key, rows, *form, element, out),
+            Out::Labels { key, entries } => self.write_labels(state, text, key, entries, element, out),
+            Out::Entries { entries } => self.write_entries(state, text, entries, element, out),
+            Out::Elements { scope, skip } => {
+                let (range, stride) = state.element_ranges[*scope as usize].clone();
+                for first in range.step_by(stride.max(1)) {
+                    self.write_range(state, tools, stamp, at + 1..*skip as usize, Some(first), out);
+                }
+            }
+            Out::ReceivedTime { key, .. } => {
+                if let Some(millis) = state.received {
                     out.extend_from_slice(key);
+                    out.push(b'"');
+                    super::time::rfc3339_millis(millis, out);
+                    out.extend_from_slice(b"\",");
                 }
-                Out::OpenElement { filled, skip } => {
-                    if !is_filled(state, filled, element) {
-                        at = *skip as usize;
-                        continue;
-                    }
-                    out.push(b'{');
+            }
+            Out::Tags => self.write_tags(state, text, stamp.tags, out),
+            Out::Extras => self.write_extras(state, tools, stamp, out),
+            // All else is text of the shape, or a value in it.
+            _ => {}
+        }
+    }
+
+    /// The cell of a row, empty when it has no value.
+    fn cell_at(&self, state: &State, row: u32, element: Option<usize>) -> Cell {
+        match element {
+            None if self.has_value(state, row) => self.cell_of(state, row, self.rows[row as usize].slot),
+            None => Cell::EMPTY,
+            Some(first) => state.element_cells[first + row as usize],
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn write_list(&self, state: &mut State, text: &[u8], key: &[u8], rows: &[u32], form: Form, element: Option<usize>, out: &mut Vec<u8>) {
+        let mark = out.len();
+        out.extend_from_slice(key);
+        let first = out.len();
+        for &row in rows {
+            let cell = self.cell_at(state, row, element);
+            if cell.value.tag == Tag::List {
+                for at in cell.value.bits as usize..cell.value.bits as usize + cell.value.len as usize {
+                    let item = state.items[at];
+                    append_new(out, first, |out| json::scalar(item.value, form, text, out));
+                    state.mark_read(item.node);
                 }
-                Out::Close => {
-                    end(out, b'}');
+            } else if !cell.value.is_absent() {
+                append_new(out, first, |out| json::scalar(cell.value, form, text, out));
+                state.mark_read(cell.node);
+            }
+        }
+        if out.len() == first {
+            out.truncate(mark);
+            return;
+        }
+        end(out, b']');
+        out.push(b',');
+    }
+
+    fn write_labels(
+        &self,
+        state: &mut State,
+        text: &[u8],
+        key: &[u8],
+        entries: &[(LabelKey, u32)],
+        element: Option<usize>,
+        out: &mut Vec<u8>,
+    ) {
+        let mark = out.len();
+        out.extend_from_slice(key);
+        let first = out.len();
+        for (label, row) in entries {
+            let cell = self.cell_at(state, *row, element);
+            if cell.value.is_absent() {
+                continue;
+            }
+            each_item(state, cell, |state, item| {
+                out.extend_from_slice(b"{\"key\":");
+                match label {
+                    LabelKey::Fixed(quoted) => out.extend_from_slice(quoted),
+                    LabelKey::Own => json::string(item.key.bytes(text), out),
+                }
+                out.extend_from_slice(b",\"value\":");
+                json::scalar(item.value, Form::Text, text, out);
+                out.extend_from_slice(b"},");
+                state.mark_read(item.node);
+            });
+        }
+        if out.len() == first {
+            out.truncate(mark);
+            return;
+        }
+        end(out, b']');
+        out.push(b',');
+    }
+
+    fn write_entries(&self, state: &mut State, text: &[u8], entries: &[(LabelKey, u32)], element: Option<usize>, out: &mut Vec<u8>) {
+        for (label, row) in entries {
+            let cell = self.cell_at(state, *row, element);
+            if cell.value.is_absent() {
+                continue;
+            }
+            match label {
+                LabelKey::Own => each_item(state, cell, |state, item| {
+                    json::string(item.key.bytes(text), out);
+                    out.push(b':');
+                    json::scalar(item.value, Form::Text, text, out);
                     out.push(b',');
-                }
-                Out::CloseList => {
-                    end(out, b']');
-                    out.push(b',');
-                }
-                Out::Field { key, rows, form } => {
-                    if let Some(cell) = rows.iter().map(|row| cell(state, *row, element)).find(|cell| !cell.value.is_absent()) {
-                        out.reserve(key.len() + cell.value.len as usize + 3);
-                        out.extend_from_slice(key);
-                        json::scalar(cell.value, *form, text, out);
-                        out.push(b',');
+                    state.mark_read(item.node);
+                }),
+                LabelKey::Fixed(quoted) => {
+                    out.extend_from_slice(quoted);
+                    out.push(b':');
+                    if cell.value.tag == Tag::List {
+                        // One key cannot stand twice in an object: several values share it as one text.
+                        out.push(b'"');
+                        let mark = out.len();
+                        each_item(state, cell, |state, item| {
+                            if out.len() > mark {
+                                out.push(b',');
+                            }
+                            json::escaped(item.value.shown(text, &mut NumberText::default()), out);
+                            state.mark_read(item.node);
+                        });
+                        out.push(b'"');
+                    } else {
+                        json::scalar(cell.value, Form::Text, text, out);
                         state.mark_read(cell.node);
                     }
-                }
-                Out::List { key, rows, form } => write_list(state, text, key, rows, *form, element, out),
-                Out::Labels { key, entries } => write_labels(state, text, key, entries, element, out),
-                Out::Entries { entries } => write_entries(state, text, entries, element, out),
-                Out::Elements { scope, skip } => {
-                    let (range, stride) = state.element_ranges[*scope as usize].clone();
-                    for first in range.step_by(stride.max(1)) {
-                        out.push(b'{');
-                        let mark = out.len();
-                        self.write_range(state, tools, stamp, at + 1, *skip as usize, Some(first), out);
-                        if out.len() == mark {
-                            out.pop();
-                        } else {
-                            end(out, b'}');
-                            out.push(b',');
-                        }
-                    }
-                    at = *skip as usize;
-                    continue;
-                }
-                Out::Literal { text } => {
-                    out.extend_from_slice(text);
                     out.push(b',');
                 }
-                Out::Identity { key } => {
-                    out.extend_from_slice(key);
-                    json::string(stamp.id, out);
-                    out.push(b',');
-                }
-                Out::EventType { key } => {
-                    out.extend_from_slice(key);
-                    out.extend_from_slice(&self.types_json[stamp.decision.event_type as usize]);
-                    out.push(b',');
-                }
-                Out::ReceivedTime { key, bit } => {
-                    if !state.bits.has(*bit)
-                        && let Some(millis) = state.received
-                    {
-                        out.extend_from_slice(key);
-                        out.push(b'"');
-                        super::time::rfc3339_millis(millis, out);
-                        out.extend_from_slice(b"\",");
-                    }
-                }
-                Out::Tags => self.write_tags(state, text, stamp.tags, out),
-                Out::Extras => self.write_extras(state, tools, stamp, out),
             }
-            at += 1;
         }
+    }
+}
+
+/// Appends a scalar to the text before it.
+#[inline]
+fn put(value: Value, form: Hole, text: &[u8], out: &mut Vec<u8>) {
+    match (form, value.tag) {
+        (Hole::Quoted, Tag::Text) => json::escaped(value.bytes(text), out),
+        (Hole::Quoted | Hole::Bare, _) => out.extend_from_slice(value.shown(text, &mut NumberText::default())),
+        (Hole::Whole(form), _) => json::scalar(value, form, text, out),
     }
 }
 
@@ -130,47 +228,6 @@ fn end(out: &mut Vec<u8>, bracket: u8) {
         out.pop();
     }
     out.push(bracket);
-}
-
-#[inline]
-fn cell(state: &State, row: u32, element: Option<usize>) -> Cell {
-    match element {
-        None => state.cells[row as usize],
-        Some(first) => state.element_cells[first + row as usize],
-    }
-}
-
-fn is_filled(state: &State, filled: &Filled, element: Option<usize>) -> bool {
-    match filled {
-        Filled::Always => true,
-        Filled::Bit(bit) => state.bits.has(*bit),
-        Filled::Rows(rows) => rows.iter().any(|row| !cell(state, *row, element).value.is_absent()),
-    }
-}
-
-fn write_list(state: &mut State, text: &[u8], key: &[u8], rows: &[u32], form: Form, element: Option<usize>, out: &mut Vec<u8>) {
-    let mark = out.len();
-    out.extend_from_slice(key);
-    let first = out.len();
-    for &row in rows {
-        let cell = cell(state, row, element);
-        if cell.value.tag == Tag::List {
-            for at in cell.value.bits as usize..cell.value.bits as usize + cell.value.len as usize {
-                let item = state.items[at];
-                append_new(out, first, |out| json::scalar(item.value, form, text, out));
-                state.mark_read(item.node);
-            }
-        } else if !cell.value.is_absent() {
-            append_new(out, first, |out| json::scalar(cell.value, form, text, out));
-            state.mark_read(cell.node);
-        }
-    }
-    if out.len() == first {
-        out.truncate(mark);
-        return;
-    }
-    end(out, b']');
-    out.push(b',');
 }
 
 /// Appends one item and a comma, and takes both back when the list `out[first..]` already holds it.
@@ -195,74 +252,6 @@ fn holds_item(list: &[u8], item: &[u8]) -> bool {
         from = at + 1;
     }
     false
-}
-
-fn write_labels(state: &mut State, text: &[u8], key: &[u8], entries: &[(LabelKey, u32)], element: Option<usize>, out: &mut Vec<u8>) {
-    let mark = out.len();
-    out.extend_from_slice(key);
-    let first = out.len();
-    for (label, row) in entries {
-        let cell = cell(state, *row, element);
-        if cell.value.is_absent() {
-            continue;
-        }
-        each_item(state, cell, |state, item| {
-            out.extend_from_slice(b"{\"key\":");
-            match label {
-                LabelKey::Fixed(quoted) => out.extend_from_slice(quoted),
-                LabelKey::Own => json::string(item.key.bytes(text), out),
-            }
-            out.extend_from_slice(b",\"value\":");
-            json::scalar(item.value, Form::Text, text, out);
-            out.extend_from_slice(b"},");
-            state.mark_read(item.node);
-        });
-    }
-    if out.len() == first {
-        out.truncate(mark);
-        return;
-    }
-    end(out, b']');
-    out.push(b',');
-}
-
-fn write_entries(state: &mut State, text: &[u8], entries: &[(LabelKey, u32)], element: Option<usize>, out: &mut Vec<u8>) {
-    for (label, row) in entries {
-        let cell = cell(state, *row, element);
-        if cell.value.is_absent() {
-            continue;
-        }
-        match label {
-            LabelKey::Own => each_item(state, cell, |state, item| {
-                json::string(item.key.bytes(text), out);
-                out.push(b':');
-                json::scalar(item.value, Form::Text, text, out);
-                out.push(b',');
-                state.mark_read(item.node);
-            }),
-            LabelKey::Fixed(quoted) => {
-                out.extend_from_slice(quoted);
-                out.push(b':');
-                if cell.value.tag == Tag::List {
-                    // One key cannot stand twice in an object: several values share it as one text.
-                    out.push(b'"');
-                    let mark = out.len();
-                    each_item(state, cell, |state, item| {
-                        if out.len() > mark {
-                            out.push(b',');
-                        }
-                        json::escaped(item.value.shown(text, &mut NumberText::default()), out);
-                        state.mark_read(item.node);
-                    });
-                    out.push(b'"');
-                } else {
-                    json::scalar(cell.value, Form::Text, text, out);
-                    state.mark_read(cell.node);
-                }
-                out.push(b',');
-            }
-        }
-    }
 }
 
 /// Calls `write` for a cell's value, or for each of its list.

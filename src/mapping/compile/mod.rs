@@ -29,7 +29,7 @@ use super::diagnostic::Diagnostic;
 use super::table::{Span, Table};
 use crate::plan::program::{Cond, Need, RowOp, Scope, SkipOp, Split, ValueOp};
 use crate::plan::trie::NONE;
-use crate::plan::{Plan, RowInfo, Unmapped};
+use crate::plan::{Plan, RowInfo, Unmapped, next_plan};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -136,12 +136,6 @@ impl<'a> Compiler<'a> {
             self.sources.finish_scope(scope, &table.each);
         }
         let slot_count = self.sources.slot_count();
-        let mut slot_rows: Vec<Vec<u32>> = vec![Vec::new(); slot_count];
-        for (slot, row) in &built.readers {
-            if !slot_rows[*slot as usize].contains(row) {
-                slot_rows[*slot as usize].push(*row);
-            }
-        }
         let row_infos = built.infos.iter().map(|info| shown(info, places)).collect();
         let mut plan = Plan {
             name: table.name.clone(),
@@ -152,14 +146,17 @@ impl<'a> Compiler<'a> {
             types: self.types.clone(),
             row_infos,
             rule_places: table.rules.iter().map(|rule| places(rule.span)).collect(),
+            number: next_plan(),
             unmapped: self.options.unmapped.unwrap_or(table.unmapped),
             generic: 0,
             trie: self.sources.trie(),
             record_root: self.sources.record_root,
             payload_root: self.sources.payload_root(),
             slot_count,
-            slot_rows: slot_rows.into_iter().map(|rows| shrink::mask(rows.into_iter())).collect(),
+            slot_marks: Vec::new(),
             base_bits: Vec::new(),
+            filled_from: 0,
+            candidates_from: 0,
             literal_rows: built.literals.clone(),
             drops,
             received_slot,
@@ -168,7 +165,6 @@ impl<'a> Compiler<'a> {
             values_per_part,
             conds: std::mem::take(&mut self.conds),
             cond_is_stable: std::mem::take(&mut self.cond_is_stable),
-            rows_always: words(&built.always, built.ops.len()),
             rows_plain: words(&built.plain, built.ops.len()),
             rows: built.ops,
             scopes,
@@ -181,7 +177,7 @@ impl<'a> Compiler<'a> {
             out,
             tags,
         };
-        shrink::shrink(&mut plan);
+        shrink::shrink(&mut plan, &built.always, &built.readers);
         Some(plan)
     }
 

@@ -6,6 +6,7 @@ use super::{Compiler, Ops, condition, source, value};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::table::{Condition, Constant, Root, Row, Source, Span, Step};
 use crate::plan::program::{Finish, Fit, Input, Mask, Piece, RowOp};
+use crate::plan::trie::NONE;
 use crate::plan::value::{Tag, Value};
 use std::collections::HashMap;
 
@@ -250,6 +251,7 @@ impl<'a> Compiler<'a> {
             let when = one.row.when.as_ref().map(|when| self.condition(when));
             let mut op = RowOp {
                 direct: false,
+                slot: NONE,
                 chain,
                 finish,
                 default: one.row.default.as_ref().map(value::constant),
@@ -260,7 +262,12 @@ impl<'a> Compiler<'a> {
                 sets: self.sets(one),
                 input,
             };
-            op.direct = is_direct(&op);
+            op.direct = is_direct(&op) && !op.label;
+            if let (Group::Plain, true, Input::Paths(paths)) = (one.group, is_direct(&op), &op.input)
+                && let [only] = &paths[..]
+            {
+                op.slot = only.slot;
+            }
             match one.group {
                 Group::Plain if is_literal(checked, at, &op) => built.literals.push(number),
                 Group::Plain => {
@@ -381,7 +388,7 @@ fn is_literal(checked: &[CheckedRow<'_>], at: usize, op: &RowOp) -> bool {
 fn is_direct(op: &RowOp) -> bool {
     let plain = matches!(&op.input, Input::Paths(paths) if paths.iter().all(|path| path.tail.is_empty()));
     let bare = op.chain.is_empty() && op.finish == Finish::None && op.when.is_none() && op.default.is_none() && op.unless.is_empty();
-    plain && bare && op.fit == Fit::Any && !op.label
+    plain && bare && op.fit == Fit::Any
 }
 
 /// The rows that row `at` must run after.

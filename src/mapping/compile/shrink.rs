@@ -1,11 +1,12 @@
 //! Only the bits that something asks for keep a place: most plans then fit one or two words, and a row sets them in one step.
 
 use crate::plan::Plan;
-use crate::plan::program::{Cond, Filled, Mask, Need, Out};
+use crate::plan::program::{Cond, Filled, Mask, Need, Out, SlotMarks};
 use std::collections::BTreeMap;
 
-/// Numbers the bits anew that conditions, requirements, output and rows ask for, and forgets the others.
-pub(super) fn shrink(plan: &mut Plan) {
+/// Numbers the bits anew that conditions, requirements, output and rows ask for, and forgets the others. `always` are the rows that run
+/// whatever is present, `readers` the slots that rows read.
+pub(super) fn shrink(plan: &mut Plan, always: &[u32], readers: &[(u32, u32)]) {
     let mut places: BTreeMap<u32, u32> = BTreeMap::new();
     visit(plan, &mut |bit| {
         places.insert(*bit, 0);
@@ -19,15 +20,37 @@ pub(super) fn shrink(plan: &mut Plan) {
         *place = at as u32;
     }
     visit(plan, &mut |bit| *bit = places[bit]);
+    plan.filled_from = places.len().div_ceil(64);
+    plan.candidates_from = plan.filled_from + plan.rows.len().div_ceil(64);
     for row in &mut plan.rows {
         row.unless = mask(bits(&row.unless).filter_map(|bit| places.get(&bit).copied()));
         row.sets = mask(bits(&row.sets).filter_map(|bit| places.get(&bit).copied()));
     }
-    plan.base_bits = vec![0; places.len().div_ceil(64)];
+    let words = plan.rows.len().div_ceil(64);
+    plan.base_bits = vec![0; plan.candidates_from + words];
     for row in &plan.literal_rows {
         for &(word, bits) in &plan.rows[*row as usize].sets {
             plan.base_bits[word as usize] |= bits;
         }
+    }
+    let (filled, candidate) = (plan.filled_from as u32 * 64, plan.candidates_from as u32 * 64);
+    for row in always {
+        plan.base_bits[plan.candidates_from + *row as usize / 64] |= 1 << (row % 64);
+    }
+    for (number, row) in plan.rows.iter_mut().enumerate() {
+        row.sets = mask(bits(&row.sets).chain([filled + number as u32]));
+    }
+    plan.slot_marks = vec![SlotMarks::default(); plan.slot_count];
+    for (slot, marks) in plan.slot_marks.iter_mut().enumerate() {
+        let rows: Vec<u32> = readers.iter().filter(|(read, _)| *read as usize == slot).map(|(_, row)| *row).collect();
+        let copies = |row: &u32| plan.rows[*row as usize].slot as usize == slot;
+        let scalar = rows.iter().flat_map(|row| match copies(row) {
+            true => bits(&plan.rows[*row as usize].sets).collect(),
+            false => vec![candidate + row],
+        });
+        marks.scalar = mask(scalar);
+        marks.container = mask(rows.iter().map(|row| candidate + row));
+        marks.is_label = rows.iter().any(|row| copies(row) && plan.rows[*row as usize].label);
     }
 }
 
@@ -69,7 +92,7 @@ fn bits(mask: &Mask) -> impl Iterator<Item = u32> + '_ {
     mask.iter().flat_map(|&(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| u32::from(word) * 64 + bit))
 }
 
-pub(super) fn mask(bits: impl Iterator<Item = u32>) -> Mask {
+fn mask(bits: impl Iterator<Item = u32>) -> Mask {
     let mut words: BTreeMap<u16, u64> = BTreeMap::new();
     for bit in bits {
         *words.entry((bit / 64) as u16).or_default() |= 1 << (bit % 64);
