@@ -1,7 +1,7 @@
 //! What a record's top-level members say about its family.
 
 use super::operation;
-use crate::decode::{Doc, Kind};
+use crate::decode::{Doc, Kind, is_word};
 
 /// The outer form of a record; closed, because tables name it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -119,7 +119,7 @@ fn marks(doc: &Doc, record: u32) -> Marks {
     let mut m = Marks::default();
     for (key, value) in doc.members(record) {
         let name = doc.str(key);
-        let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+        let is = |word: &[u8]| is_word(name, word);
         match name.len() {
             4 if name == b"Type" => m.table = Some(value),
             4 if name == b"type" => m.kind = true,

@@ -42,28 +42,27 @@ impl Backend for SimdTape {
         let mut tape = std::mem::replace(&mut self.tape, Tape(Vec::new())).reset();
         let mut result = simd_json::fill_tape(text, &mut self.buffers, &mut tape).map_err(|_| Refused);
         if result.is_ok() {
-            nodes.reserve(tape.0.len());
-            for node in &tape.0 {
+            let mut is_finite = true;
+            // An exact iterator: room is made once, and no node asks for it again.
+            nodes.extend(tape.0.iter().enumerate().map(|(at, node)| {
+                let after = |count: usize| (before + at + 1 + count) as u64;
                 let (kind, len, bits) = match *node {
                     TapeNode::String(s) => (Kind::Str, s.len(), (s.as_ptr().addr() - origin + base) as u64),
-                    TapeNode::Object { len, count } => (Kind::Object, len, (nodes.len() + 1 + count) as u64),
-                    TapeNode::Array { len, count } => (Kind::Array, len, (nodes.len() + 1 + count) as u64),
+                    TapeNode::Object { len, count } => (Kind::Object, len, after(count)),
+                    TapeNode::Array { len, count } => (Kind::Array, len, after(count)),
                     TapeNode::Static(StaticNode::Null) => (Kind::Null, 0, 0),
                     TapeNode::Static(StaticNode::Bool(b)) => (Kind::Bool, 0, u64::from(b)),
                     TapeNode::Static(StaticNode::I64(i)) => (Kind::Int, 0, i as u64),
-                    TapeNode::Static(StaticNode::U64(u)) => match i64::try_from(u) {
-                        Ok(i) => (Kind::Int, 0, i as u64),
-                        Err(_) => (Kind::UInt, 0, u),
-                    },
+                    TapeNode::Static(StaticNode::U64(u)) => (if u > i64::MAX as u64 { Kind::UInt } else { Kind::Int }, 0, u),
                     TapeNode::Static(StaticNode::F64(f)) => {
-                        if !f.is_finite() {
-                            result = Err(Refused);
-                            break;
-                        }
+                        is_finite &= f.is_finite();
                         (Kind::Float, 0, f.to_bits())
                     }
                 };
-                nodes.push(Node { kind, len: len as u32, bits });
+                Node { kind, len: len as u32, bits }
+            }));
+            if !is_finite {
+                result = Err(Refused);
             }
         }
         if result.is_err() {

@@ -2,8 +2,9 @@
 
 use super::json_text::write_string;
 
-/// What a [`Node`] is.
+/// What a [`Node`] is. As wide as what stands beside it, so that a node is copied without minding its gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Kind {
     /// `null`
     Null,

@@ -19,6 +19,52 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// Appends `bytes[from..][..len]`. Short runs, which nearly all are, go as one block of fixed size: that needs no call.
+#[inline(always)]
+pub(crate) fn append(bytes: &[u8], from: usize, len: usize, out: &mut Vec<u8>) {
+    match bytes[from..].first_chunk::<32>() {
+        Some(block) if len <= 32 => {
+            let end = out.len() + len;
+            out.extend_from_slice(block);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(&bytes[from..from + len]),
+    }
+}
+
+/// Appends the text `bytes[from..][..len]` with what JSON wants escaped, without quotes.
+#[inline(always)]
+pub(crate) fn append_escaped(bytes: &[u8], from: usize, len: usize, out: &mut Vec<u8>) {
+    // Ones for the text, zeros for what lies beyond it.
+    const WINDOW: [u8; 64] = {
+        let mut window = [0; 64];
+        let mut at = 0;
+        while at < 32 {
+            window[at] = 1;
+            at += 1;
+        }
+        window
+    };
+    match (bytes[from..].first_chunk::<32>(), WINDOW[32usize.saturating_sub(len)..].first_chunk::<32>()) {
+        (Some(block), Some(window)) if len <= 32 => {
+            // The whole block is looked at, so that no length takes a way of its own.
+            let mut found = [0u8; 32];
+            for at in 0..32 {
+                let byte = block[at];
+                found[at] = (u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\')) & window[at];
+            }
+            if found == [0; 32] {
+                let end = out.len() + len;
+                out.extend_from_slice(block);
+                out.truncate(end);
+            } else {
+                write_slowly(&block[..len], out);
+            }
+        }
+        _ => write_escaped(&bytes[from..from + len], out),
+    }
+}
+
 #[cold]
 fn write_slowly(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -46,17 +92,29 @@ fn write_slowly(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Whether any byte may be a quote, a backslash or a control character. May say yes without cause, never no.
-#[inline]
+#[inline(always)]
 fn needs_escape(text: &[u8]) -> bool {
-    if let Some(last) = text.last_chunk::<8>() {
-        let (words, _) = text.as_chunks::<8>();
-        let mut found = special(*last);
-        for word in words {
-            found |= special(*word);
+    if let Some(last) = text.last_chunk::<16>() {
+        // Sixteen bytes at a time, each by itself: the compiler makes vector comparisons of it.
+        let mut found = [0; 16];
+        specials(last, &mut found);
+        for block in text.as_chunks::<16>().0 {
+            specials(block, &mut found);
         }
-        found != 0
+        u128::from_le_bytes(found) != 0
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        special(*first) | special(*last) != 0
     } else {
         text.iter().any(|&byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+    }
+}
+
+/// Makes `found` not zero where a byte is special.
+#[inline(always)]
+fn specials(bytes: &[u8; 16], found: &mut [u8; 16]) {
+    for at in 0..16 {
+        let byte = bytes[at];
+        found[at] |= u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
     }
 }
 

@@ -58,6 +58,7 @@ pub use doc::{Doc, Kind, Node};
 pub use framing::{Frame, Framer};
 pub use repair::Repair;
 use shape::Origin;
+pub(crate) use shape::is_word;
 
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";

@@ -28,11 +28,17 @@ struct Survey {
     wrapped: bool,
 }
 
+/// Whether two texts of one length are the same but for ASCII case; most differ in their first letter already.
+#[inline]
+pub(crate) fn is_word(name: &[u8], word: &[u8]) -> bool {
+    matches!((name, word), ([a, ..], [b, ..]) if (a ^ b) & !0x20 == 0) && name.eq_ignore_ascii_case(word)
+}
+
 fn survey(doc: &Doc, object: u32) -> Survey {
     let mut seen = Survey::default();
     for (key, value) in doc.members(object) {
         let name = doc.str(key);
-        let is = |word: &[u8]| name.eq_ignore_ascii_case(word);
+        let is = |word: &[u8]| is_word(name, word);
         // Lengths first: hardly a field of a log record gets past this line.
         match name.len() {
             4 if is(b"data") => seen.data = Some(value),
@@ -97,7 +103,10 @@ pub(super) fn list_kind(doc: &Doc, root: u32) -> Option<List> {
     if doc.node(root).kind != Kind::Object {
         return None;
     }
-    let seen = survey(doc, root);
+    kind_of(doc, root, &survey(doc, root))
+}
+
+fn kind_of(doc: &Doc, root: u32, seen: &Survey) -> Option<List> {
     if seen.records.is_some() {
         return None;
     }
@@ -154,7 +163,7 @@ impl Decoder {
         if seen.records.is_some() && self.list_records(doc, root, origin, found) {
             return;
         }
-        match list_kind(doc, root) {
+        match kind_of(doc, root, &seen) {
             Some(List::Value) => return self.list_array(doc, seen.value.unwrap_or(root), "empty_list", origin, found),
             Some(List::Data) => return self.list_array(doc, seen.data.unwrap_or(root), "empty_list", origin, found),
             None => {}

@@ -27,7 +27,7 @@ impl Plan {
         let mut steps = 0;
         while at < self.rules.len() && steps < MAX_LADDER {
             let rule = &self.rules[at];
-            if rule.when.is_some_and(|when| !self.holds(state, tools, when)) {
+            if rule.is_dormant || rule.when.is_some_and(|when| !self.holds(state, tools, when)) {
                 at += 1;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Writing JSON: strings after one escape test, numbers without allocation.
 
 use super::value::{NumberText, Tag, Value};
-pub(crate) use crate::decode::json_text::{write_escaped as escaped, write_string as string};
+pub(crate) use crate::decode::json_text::{append, append_escaped, write_escaped as escaped, write_string as string};
 
 /// How a field's JSON looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

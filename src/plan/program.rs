@@ -116,6 +116,8 @@ pub(crate) struct RowOp {
     pub label: bool,
     /// A plain copy of a path: nothing to convert, to ask or to check.
     pub direct: bool,
+    /// One path and one converter, and nothing to ask.
+    pub quick: bool,
     /// The slot whose value the row copies into its place, so that it need not run: filling the slot does all it would. `trie::NONE` for
     /// rows that run.
     pub slot: u32,
@@ -198,6 +200,8 @@ pub(crate) struct Split {
 pub(crate) struct RuleOp {
     pub event_type: u32,
     pub when: Option<u32>,
+    /// The mapping says, and it was checked, that no event can be taken by it.
+    pub is_dormant: bool,
     pub with: Box<[u32]>,
     pub needs: u32,
     pub otherwise: Box<[OtherwiseOp]>,

@@ -58,8 +58,15 @@ impl Plan {
     /// Resolves one row: its cell and its bits. True when it gave a value.
     pub(crate) fn resolve(&self, state: &mut State, tools: &mut Tools<'_>, row: u32) -> bool {
         let op = &self.rows[row as usize];
-        if op.direct && !state.suspicious {
-            return copy(state, op, row);
+        if !state.suspicious {
+            if op.direct {
+                return copy(state, op, row);
+            }
+            if op.quick
+                && let Some(filled) = self.quick(state, tools, op, row)
+            {
+                return filled;
+            }
         }
         let cell = self.cell(state, tools, row);
         if cell.value.is_absent() {
@@ -68,6 +75,29 @@ impl Plan {
         state.cells[row as usize] = cell;
         state.bits.add(&op.sets);
         true
+    }
+
+    /// A row of one path and one converter, with nothing to ask: whether it gave a value. `None` when something is odd, which the long way
+    /// then tells.
+    #[inline]
+    fn quick(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32) -> Option<bool> {
+        let (Input::Paths(paths), [step]) = (&op.input, &*op.chain) else { return None };
+        let slot = state.slots[paths.first()?.slot as usize];
+        let out = &mut state.scratch[0];
+        out.clear();
+        let value = match (step.run)(slot.value.input(&tools.doc.text)?, &step.args, out) {
+            Ok(Output::Same) => slot.value,
+            Ok(Output::Text) if !out.is_empty() => place(&mut tools.doc.text, out),
+            Ok(Output::Text | Output::Absent) => return Some(false),
+            Ok(scalar) => Value::of_output(scalar),
+            Err(_) => return None,
+        };
+        if (op.label && value.len as usize > MAX_LABEL_BYTES) || (op.fit != Fit::Any && fits(value, op.fit, &tools.doc.text).is_none()) {
+            return None;
+        }
+        state.cells[row as usize] = Cell { value, node: slot.node, source: 0 };
+        state.bits.add(&op.sets);
+        Some(true)
     }
 
     /// Whether a row of the part has a value.
@@ -96,7 +126,10 @@ impl Plan {
         let mut cell = match &op.input {
             Input::Spread(sources) => self.spread(state, tools, op, row, sources),
             input => {
-                let (mut cell, fault) = self.input(state, tools, input, &op.chain);
+                let (mut cell, fault) = match input {
+                    Input::Paths(paths) => self.paths(state, tools, paths, &op.chain),
+                    input => self.input(state, tools, input, &op.chain),
+                };
                 if let Some(Fault(code)) = fault {
                     state.note(code, row);
                 }
@@ -114,31 +147,34 @@ impl Plan {
         cell
     }
 
-    /// The value of an input after its converters, and the first fault met on the way.
+    /// The first of some paths that is present and converts, and the first fault met on the way.
     #[inline]
-    fn input(&self, state: &mut State, tools: &mut Tools<'_>, input: &Input, chain: &[Step]) -> (Cell, Option<Fault>) {
+    fn paths(&self, state: &mut State, tools: &mut Tools<'_>, paths: &[SourceRef], chain: &[Step]) -> (Cell, Option<Fault>) {
         let mut first_fault = None;
-        match input {
-            Input::Paths(paths) => {
-                for (number, path) in paths.iter().enumerate() {
-                    let slot = self.read(state, tools.doc, tools.decoder, path);
-                    if slot.value.is_absent() {
-                        continue;
-                    }
-                    let value = cleaned(state, tools, chain, slot.value);
-                    match convert(state, tools.doc, chain, value) {
-                        Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
-                        Given::Absent => {}
-                        Given::Fault(fault) => {
-                            first_fault = first_fault.or(Some(fault));
-                            if slot.node != NO_NODE {
-                                state.forced.push(slot.node);
-                            }
-                        }
+        for (number, path) in paths.iter().enumerate() {
+            let slot = self.read(state, tools.doc, tools.decoder, path);
+            if slot.value.is_absent() {
+                continue;
+            }
+            let value = if state.suspicious { cleaned(state, tools, chain, slot.value) } else { slot.value };
+            match convert(state, tools.doc, chain, value) {
+                Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
+                Given::Absent => {}
+                Given::Fault(fault) => {
+                    first_fault = first_fault.or(Some(fault));
+                    if slot.node != NO_NODE {
+                        state.forced.push(slot.node);
                     }
                 }
-                (Cell::EMPTY, first_fault)
             }
+        }
+        (Cell::EMPTY, first_fault)
+    }
+
+    /// The value of an input after its converters, and the first fault met on the way.
+    fn input(&self, state: &mut State, tools: &mut Tools<'_>, input: &Input, chain: &[Step]) -> (Cell, Option<Fault>) {
+        match input {
+            Input::Paths(paths) => self.paths(state, tools, paths, chain),
             Input::Constant(value) => {
                 let value = constant(value, tools.doc);
                 self.computed(state, tools, chain, value, NO_NODE)
@@ -300,6 +336,13 @@ impl Plan {
 
     /// Whether condition `at` holds; asked once a part, unless it looks at what the rows have built.
     pub(crate) fn holds(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
+        // What is answered by one look is not remembered.
+        match &self.conds[at as usize] {
+            Cond::EventHas(bit) => return state.bits.has(*bit),
+            Cond::Has(source) if source.tail.is_empty() => return !state.slots[source.slot as usize].value.is_absent(),
+            Cond::Not(part) => return !self.holds(state, tools, *part),
+            _ => {}
+        }
         let known = state.asked[at as usize];
         if known != 0 {
             return known == 2;
@@ -307,7 +350,7 @@ impl Plan {
         let answer = match &self.conds[at as usize] {
             Cond::All(parts) => parts.iter().all(|part| self.holds(state, tools, *part)),
             Cond::Any(parts) => parts.iter().any(|part| self.holds(state, tools, *part)),
-            Cond::Not(part) => !self.holds(state, tools, *part),
+            Cond::Not(_) | Cond::EventHas(_) => return false,
             Cond::Has(source) if source.spread => {
                 self.read_all(state, tools.doc, tools.decoder, source);
                 !state.found.is_empty()
@@ -321,7 +364,6 @@ impl Plan {
                 let slot = self.read(state, tools.doc, tools.decoder, source);
                 test.passes(slot.value, &tools.doc.text)
             }
-            Cond::EventHas(bit) => return state.bits.has(*bit),
         };
         if self.cond_is_stable[at as usize] {
             state.asked[at as usize] = if answer { 2 } else { 1 };
@@ -412,6 +454,19 @@ fn constant(value: &Constant, doc: &mut Doc) -> Value {
 fn convert(state: &mut State, doc: &mut Doc, chain: &[Step], value: Value) -> Given {
     if value.is_absent() || value.tag == Tag::Container || value.tag == Tag::List {
         return Given::Absent;
+    }
+    if let [only] = chain {
+        let out = &mut state.scratch[0];
+        out.clear();
+        let Some(input) = value.input(&doc.text) else { return Given::Absent };
+        return match (only.run)(input, &only.args, out) {
+            Err(fault) => Given::Fault(fault),
+            Ok(Output::Same) => Given::Value(value),
+            Ok(Output::Absent) => Given::Absent,
+            Ok(Output::Text) if out.is_empty() => Given::Absent,
+            Ok(Output::Text) => Given::Value(place(&mut doc.text, out)),
+            Ok(scalar) => Given::Value(Value::of_output(scalar)),
+        };
     }
     let mut value = value;
     // Which scratch buffer holds the text so far; `None` while it still lies in the document.

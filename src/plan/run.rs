@@ -146,6 +146,9 @@ impl Plan {
         if state.met.len() < self.trie.len() {
             state.met.resize(self.trie.len(), 0);
         }
+        if state.guesses.len() < 2 * self.trie.len() {
+            state.guesses.resize(2 * self.trie.len(), super::trie::NONE);
+        }
         if state.cells.len() < self.rows.len() {
             state.cells.resize(self.rows.len(), Cell::EMPTY);
         }

@@ -27,7 +27,10 @@ pub(crate) fn next_plan() -> u32 {
 /// Runs of text and what comes between them.
 #[derive(Debug, Default)]
 pub(crate) struct Shape {
+    /// Padded, so that every run of it can be copied as a block.
     pub text: Vec<u8>,
+    /// Where the text ends and the padding begins.
+    pub len: usize,
     pub pieces: Vec<Piece>,
 }
 
@@ -133,6 +136,8 @@ impl Builder<'_> {
         } else {
             self.close(b'}');
         }
+        self.shape.len = self.shape.text.len();
+        self.text(&[0; 32]);
     }
 
     fn range(&mut self, mut at: usize, stop: usize) {

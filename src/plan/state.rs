@@ -74,6 +74,9 @@ pub(crate) struct State {
     pub touched_nodes: Vec<u32>,
     /// Per trie place: 0 not met, 1 met in another spelling, 2 met in the mapping's own.
     pub met: Vec<u8>,
+    /// Where the edge of a place's first member was found last (even), and that of the member after a place (odd). A wrong guess costs a
+    /// comparison, so it does not matter that plans share them.
+    pub guesses: Vec<u32>,
     /// Values of the rows that ran; what stands in the cell of another row means nothing.
     pub cells: Vec<Cell>,
     /// Targets, rows with a value and rows to run: see [`super::Plan::filled_from`].

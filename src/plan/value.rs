@@ -6,8 +6,9 @@ use crate::decode::{Doc, Kind, Node};
 /// No node: a constant, a column of a split text, a computed number.
 pub(crate) const NO_NODE: u32 = u32::MAX;
 
-/// What a [`Value`] is.
+/// What a [`Value`] is. As wide as what stands beside it, so that a value is copied without minding its gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub(crate) enum Tag {
     /// Nothing.
     Absent,
@@ -47,9 +48,13 @@ impl Value {
     /// The value of a node. `null`, `""`, `"-"`, `"null"` and `"<null>"` are absent, as are empty containers.
     #[inline]
     pub fn of(doc: &Doc, node: Node) -> Value {
+        if node.kind == Kind::Str && node.len > 6 {
+            return Value { tag: Tag::Text, len: node.len, bits: node.bits };
+        }
         let tag = match node.kind {
             Kind::Str => {
-                if means_nothing(&doc.text[node.bits as usize..node.bits as usize + node.len as usize]) {
+                if matches!(node.len, 0 | 1 | 4 | 6) && means_nothing(&doc.text[node.bits as usize..node.bits as usize + node.len as usize])
+                {
                     return Value::ABSENT;
                 }
                 Tag::Text

@@ -19,18 +19,22 @@ impl Plan {
             return;
         }
         let mut at = node + 1;
+        // The first member is guessed by the place, every other by the one before it.
+        let mut guess = 2 * place as usize;
         for _ in 0..object.len {
             let value = at + 1;
-            if let Some((child, exact)) = self.trie.child(place, doc.str(at)) {
-                let here = self.trie.node(child);
-                if here.is_leaf && state.slots[here.slot as usize].node == NO_NODE {
+            let it = doc.node(value);
+            if let Some(found) = self.trie.find(place, doc.str(at), state.guesses[guess]) {
+                state.guesses[guess] = found.at;
+                guess = 2 * found.child as usize + 1;
+                if found.leaf != NONE && state.slots[found.leaf as usize].node == NO_NODE {
                     // Nearly every member: the end of a path, met for the first time.
-                    self.set_slot(state, here.slot, Slot { value: Value::of(doc, doc.node(value)), node: value });
+                    self.set_slot(state, found.leaf, Slot { value: Value::of(doc, it), node: value });
                 } else {
-                    self.meet(state, doc, decoder, child, exact, value);
+                    self.meet(state, doc, decoder, found.child, found.exact, value);
                 }
             }
-            at = doc.after(value);
+            at = if matches!(it.kind, Kind::Object | Kind::Array) { it.bits as u32 } else { value + 1 };
         }
     }
 
@@ -77,7 +81,7 @@ impl Plan {
     }
 
     /// Sets a slot, and with it what the rows that read it fill or that they are to run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_slot(&self, state: &mut State, slot: u32, filled: Slot) {
         state.slots[slot as usize] = filled;
         state.touched_slots.push(slot);

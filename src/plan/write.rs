@@ -45,7 +45,7 @@ impl Plan {
         for piece in &shape.pieces {
             match *piece {
                 Piece::Value { until, row, slot, form } => {
-                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    json::append(&shape.text, from, until as usize - from, out);
                     from = until as usize;
                     let cell = match element {
                         None => self.cell_of(state, row, slot),
@@ -55,19 +55,19 @@ impl Plan {
                     state.mark_read(cell.node);
                 }
                 Piece::Id { until } => {
-                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    json::append(&shape.text, from, until as usize - from, out);
                     from = until as usize;
                     json::escaped(stamp.id, out);
                 }
                 Piece::Run { until, at } => {
-                    out.extend_from_slice(&shape.text[from..until as usize]);
+                    json::append(&shape.text, from, until as usize - from, out);
                     from = until as usize;
                     self.run_one(state, tools, stamp, at as usize, element, out);
                 }
                 Piece::End { bracket } => end(out, bracket),
             }
         }
-        out.extend_from_slice(&shape.text[from..]);
+        json::append(&shape.text, from, shape.len - from, out);
         state.shapes.list[number] = shape;
     }
 
@@ -215,7 +215,9 @@ impl Plan {
 #[inline]
 fn put(value: Value, form: Hole, text: &[u8], out: &mut Vec<u8>) {
     match (form, value.tag) {
-        (Hole::Quoted, Tag::Text) => json::escaped(value.bytes(text), out),
+        (Hole::Quoted, Tag::Text) => {
+            json::append_escaped(text, value.bits as usize, value.len as usize, out);
+        }
         (Hole::Quoted | Hole::Bare, _) => out.extend_from_slice(value.shown(text, &mut NumberText::default())),
         (Hole::Whole(form), _) => json::scalar(value, form, text, out),
     }

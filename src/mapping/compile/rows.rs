@@ -251,6 +251,7 @@ impl<'a> Compiler<'a> {
             let when = one.row.when.as_ref().map(|when| self.condition(when));
             let mut op = RowOp {
                 direct: false,
+                quick: false,
                 slot: NONE,
                 chain,
                 finish,
@@ -263,6 +264,7 @@ impl<'a> Compiler<'a> {
                 input,
             };
             op.direct = is_direct(&op) && !op.label;
+            op.quick = is_quick(&op);
             if let (Group::Plain, true, Input::Paths(paths)) = (one.group, is_direct(&op), &op.input)
                 && let [only] = &paths[..]
             {
@@ -387,8 +389,17 @@ fn is_literal(checked: &[CheckedRow<'_>], at: usize, op: &RowOp) -> bool {
 /// Whether a row copies a path as it is.
 fn is_direct(op: &RowOp) -> bool {
     let plain = matches!(&op.input, Input::Paths(paths) if paths.iter().all(|path| path.tail.is_empty()));
-    let bare = op.chain.is_empty() && op.finish == Finish::None && op.when.is_none() && op.default.is_none() && op.unless.is_empty();
-    plain && bare && op.fit == Fit::Any
+    plain && op.chain.is_empty() && is_bare(op) && op.fit == Fit::Any
+}
+
+/// Whether a row puts one path through one converter.
+fn is_quick(op: &RowOp) -> bool {
+    matches!(&op.input, Input::Paths(paths) if matches!(&paths[..], [only] if only.tail.is_empty())) && op.chain.len() == 1 && is_bare(op)
+}
+
+/// Whether a row asks for nothing but its source.
+fn is_bare(op: &RowOp) -> bool {
+    op.finish == Finish::None && op.when.is_none() && op.default.is_none() && op.unless.is_empty()
 }
 
 /// The rows that row `at` must run after.

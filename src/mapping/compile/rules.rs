@@ -164,6 +164,7 @@ impl<'a> Compiler<'a> {
             ops.push(RuleOp {
                 event_type: self.event_type(&rule.is),
                 when: rule.when.as_ref().map(|when| self.condition(when)),
+                is_dormant: rule.dormant.is_some(),
                 with: rule.with.iter().flat_map(|with| built.with_rows[*with].iter().copied()).collect(),
                 needs,
                 otherwise,

@@ -140,7 +140,8 @@ fn ja3(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
 
 /// 32 hexadecimal digits of any case.
 fn is_ja3(text: &[u8]) -> bool {
-    text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit)
+    // Without an early end, so that the bytes are compared as vectors.
+    text.len() == 32 && text.iter().fold(true, |all, byte| all & byte.is_ascii_hexdigit())
 }
 
 fn ja4(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
@@ -170,5 +171,5 @@ fn is_ja4(text: &[u8]) -> bool {
         && a0.is_ascii_alphanumeric()
         && a1.is_ascii_alphanumeric()
         && hashes
-        && rest.iter().enumerate().all(|(at, digit)| at == 12 || matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        && [&rest[..12], &rest[13..]].into_iter().flatten().fold(true, |all, digit| all & matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }

@@ -335,17 +335,22 @@ fn strip_suffix(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Outp
     part(if found { &text[..keep] } else { text }, text, input, out)
 }
 
+/// The first place of a separator; nearly every one is a single byte.
+fn find(text: &[u8], by: &[u8]) -> Option<usize> {
+    if let [byte] = by { memchr::memchr(*byte, text) } else { memchr::memmem::find(text, by) }
+}
+
 fn after_first(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let mut digits = Digits::default();
     let (text, by) = (text_of(input, &mut digits), &*args.texts[0]);
-    let rest = memchr::memmem::find(text, by).map_or(text, |at| &text[at + by.len()..]);
+    let rest = find(text, by).map_or(text, |at| &text[at + by.len()..]);
     part(rest, text, input, out)
 }
 
 fn before_first(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let mut digits = Digits::default();
     let text = text_of(input, &mut digits);
-    let rest = memchr::memmem::find(text, &args.texts[0]).map_or(text, |at| &text[..at]);
+    let rest = find(text, &args.texts[0]).map_or(text, |at| &text[..at]);
     part(rest, text, input, out)
 }
 

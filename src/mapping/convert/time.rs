@@ -202,15 +202,14 @@ fn write_moment(moment: Moment, out: &mut Vec<u8>) -> Result<Output, Fault> {
     }
     let (days, second) = (moment.seconds.div_euclid(86_400), moment.seconds.rem_euclid(86_400));
     let (year, month, day) = crate::plan::time::date_of(days);
-    digits(year as u32, 4, out);
-    out.push(b'-');
-    digits(month, 2, out);
-    out.push(b'-');
-    digits(day, 2, out);
-    for (mark, value) in [(b'T', second / 3600), (b':', second / 60 % 60), (b':', second % 60)] {
-        out.push(mark);
-        digits(value as u32, 2, out);
-    }
+    let two = |value: u32| [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
+    let (century, year) = (two(year as u32 / 100), two(year as u32 % 100));
+    let (month, day) = (two(month), two(day));
+    let (hour, minute, second) = (two(second as u32 / 3600), two(second as u32 / 60 % 60), two(second as u32 % 60));
+    out.extend_from_slice(&[
+        century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1], b'T', hour[0], hour[1], b':', minute[0],
+        minute[1], b':', second[0], second[1],
+    ]);
     fraction(moment.nanoseconds, moment.digits, out);
     out.push(b'Z');
     Ok(Output::Text)
