@@ -8,17 +8,40 @@ use super::doc::{Kind, Node};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
+/// Zeros behind the text that a parser is given, so that it can read blocks without counting.
+pub const PADDING: usize = 32;
+
 /// A strict JSON parser that unescapes text in place.
 pub trait Backend {
     /// Parses one JSON value and appends its nodes, in document order, to `nodes`.
     ///
-    /// `text` is the tail of [`super::Doc::text`] that starts at offset `base`; strings are unescaped within it and nodes name them by
+    /// `text` is the tail of [`super::Doc::text`] that starts at offset `base`, its last [`PADDING`] bytes zeros that are not part of it; strings are unescaped within it and nodes name them by
     /// their offset in the whole arena. Containers hold the index after their last descendant. Must be valid UTF-8 where it succeeds.
     ///
     /// # Errors
     ///
     /// [`Refused`]; what stands in `text` afterwards means nothing, and `nodes` is as it was.
     fn parse(&mut self, text: &mut [u8], base: usize, nodes: &mut Vec<Node>) -> Result<(), Refused>;
+}
+
+/// Which parser reads sound text. Both accept the same texts and give the same nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Parser {
+    /// The scanner of this crate.
+    #[default]
+    Scanner,
+    /// simd-json's tape.
+    SimdTape,
+}
+
+impl Parser {
+    /// The parser, refusing values nested deeper than `nesting`.
+    pub(super) fn start(self, nesting: usize) -> Box<dyn Backend + Send> {
+        match self {
+            Parser::Scanner => Box::new(super::scanner::Scanner::new(nesting)),
+            Parser::SimdTape => Box::new(SimdTape::new(nesting)),
+        }
+    }
 }
 
 /// simd-json's tape, with its buffers kept between messages.
@@ -36,6 +59,8 @@ impl SimdTape {
 
 impl Backend for SimdTape {
     fn parse(&mut self, text: &mut [u8], base: usize, nodes: &mut Vec<Node>) -> Result<(), Refused> {
+        let end = text.len().checked_sub(PADDING).ok_or(Refused)?;
+        let text = &mut text[..end];
         let origin = text.as_ptr().addr();
         let before = nodes.len();
         // The tape borrows the text, so its memory changes owner for the length of this call.
@@ -59,7 +84,7 @@ impl Backend for SimdTape {
                         (Kind::Float, 0, f.to_bits())
                     }
                 };
-                Node { kind, len: len as u32, bits }
+                Node::new(kind, len as u32, bits)
             }));
             if !is_finite {
                 result = Err(Refused);

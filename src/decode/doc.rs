@@ -2,9 +2,9 @@
 
 use super::json_text::write_string;
 
-/// What a [`Node`] is. As wide as what stands beside it, so that a node is copied without minding its gaps.
+/// What a [`Node`] is. Its width leaves no gap in a node, which is then copied in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u16)]
 pub enum Kind {
     /// `null`
     Null,
@@ -24,15 +24,35 @@ pub enum Kind {
     Array,
 }
 
+/// Whether a text is known to need no escape when it is written as JSON: it was read without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Plain {
+    /// Somebody has to look.
+    #[default]
+    Unknown,
+    /// It needs none.
+    Yes,
+}
+
 /// One JSON value, or one member name, of a [`Doc`].
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
     /// What it is.
     pub kind: Kind,
+    /// Of text: whether it needs no escape.
+    pub plain: Plain,
     /// Bytes of text, members of an object or elements of an array.
     pub len: u32,
     /// See [`Kind`].
     pub bits: u64,
+}
+
+impl Node {
+    /// A node of which nothing more is known.
+    pub fn new(kind: Kind, len: u32, bits: u64) -> Node {
+        Node { kind, plain: Plain::Unknown, len, bits }
+    }
 }
 
 /// A parsed message: unescaped text in one arena, nodes in document order in another.
@@ -130,14 +150,14 @@ impl Doc {
             Kind::Int => out.extend_from_slice(itoa::Buffer::new().format(node.bits as i64).as_bytes()),
             Kind::UInt => out.extend_from_slice(itoa::Buffer::new().format(node.bits).as_bytes()),
             Kind::Float => out.extend_from_slice(ryu::Buffer::new().format(f64::from_bits(node.bits)).as_bytes()),
-            Kind::Str => write_string(self.str(index), out),
+            Kind::Str => write_text(self.str(index), node.plain, out),
             Kind::Object => {
                 out.push(b'{');
                 for (place, (key, value)) in self.members(index).enumerate() {
                     if place > 0 {
                         out.push(b',');
                     }
-                    write_string(self.str(key), out);
+                    write_text(self.str(key), self.node(key).plain, out);
                     out.push(b':');
                     self.write_json(value, out);
                 }
@@ -154,5 +174,15 @@ impl Doc {
                 out.push(b']');
             }
         }
+    }
+}
+
+fn write_text(text: &[u8], plain: Plain, out: &mut Vec<u8>) {
+    if plain == Plain::Yes {
+        out.push(b'"');
+        out.extend_from_slice(text);
+        out.push(b'"');
+    } else {
+        write_string(text, out);
     }
 }

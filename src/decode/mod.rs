@@ -45,6 +45,9 @@ mod repair;
 #[cfg(test)]
 mod salvage_tests;
 mod scan;
+mod scanner;
+#[cfg(test)]
+mod scanner_tests;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -52,9 +55,10 @@ mod unpack;
 
 use std::ops::Range;
 
-use backend::{Backend, Refused, SimdTape};
+pub use backend::Parser;
+use backend::{Backend, PADDING, Refused};
 use cut::{Cutter, Fault, Step};
-pub use doc::{Doc, Kind, Node};
+pub use doc::{Doc, Kind, Node, Plain};
 pub use framing::{Frame, Framer};
 pub use repair::Repair;
 use shape::Origin;
@@ -75,11 +79,13 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Records of one message. One million: 64 MiB of the shortest records seen.
     pub records: usize,
+    /// Which parser reads sound text.
+    pub parser: Parser,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { nesting: 64, body_bytes: 64 << 20, records: 1_000_000 }
+        Limits { nesting: 64, body_bytes: 64 << 20, records: 1_000_000, parser: Parser::default() }
     }
 }
 
@@ -114,10 +120,18 @@ pub enum Found {
     },
 }
 
+/// Reads one JSON value strictly: its nodes, the first of which is its root, or `None` when `parser` refuses it.
+pub fn parse(parser: Parser, text: &[u8], nesting: usize) -> Option<Doc> {
+    let mut doc = Doc { text: text.to_vec(), nodes: Vec::new() };
+    doc.text.extend_from_slice(&[0; PADDING]);
+    parser.start(nesting).parse(&mut doc.text, 0, &mut doc.nodes).ok()?;
+    Some(doc)
+}
+
 /// The buffers of one worker's decoding. Nothing is allocated for a sound message once they have grown.
 pub struct Decoder {
     limits: Limits,
-    backend: SimdTape,
+    backend: Box<dyn Backend + Send>,
     last_repair: Option<Repair>,
     /// The unpacked body, when it came packed.
     plain: Vec<u8>,
@@ -133,7 +147,7 @@ impl Decoder {
     pub fn new(limits: Limits) -> Self {
         Decoder {
             limits,
-            backend: SimdTape::new(limits.nesting),
+            backend: limits.parser.start(limits.nesting),
             last_repair: None,
             plain: Vec::new(),
             is_packed: false,
@@ -203,7 +217,7 @@ impl Decoder {
     /// None when the text is neither, even after repair. What was repaired is told by [`Decoder::last_repair`].
     pub fn open(&mut self, doc: &mut Doc, node: u32) -> Option<u32> {
         self.last_repair = None;
-        let Node { kind: Kind::Str, len, bits } = doc.node(node) else { return None };
+        let Node { kind: Kind::Str, len, bits, .. } = doc.node(node) else { return None };
         let range = bits as usize..bits as usize + len as usize;
         let text = doc.text[range.clone()].trim_ascii();
         if !matches!((text.first(), text.last()), (Some(b'{'), Some(b'}')) | (Some(b'['), Some(b']'))) {
@@ -212,6 +226,7 @@ impl Decoder {
         let base = doc.text.len();
         let root = doc.nodes.len() as u32;
         doc.text.extend_from_within(range.clone());
+        doc.text.extend_from_slice(&[0; PADDING]);
         if self.backend.parse(&mut doc.text[base..], base, &mut doc.nodes).is_ok() {
             return Some(root);
         }
@@ -234,6 +249,7 @@ impl Decoder {
         let base = doc.text.len();
         let root = doc.nodes.len() as u32;
         doc.text.extend_from_slice(text);
+        doc.text.extend_from_slice(&[0; PADDING]);
         let parsed = self.backend.parse(&mut doc.text[base..], base, &mut doc.nodes);
         if parsed.is_err() {
             doc.text.truncate(base);

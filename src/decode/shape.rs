@@ -328,7 +328,7 @@ fn row_object(doc: &mut Doc, columns: u32, row: u32) -> Option<u32> {
     }
     let root = doc.nodes.len();
     let len = doc.node(row).len;
-    doc.nodes.push(Node { kind: Kind::Object, len, bits: 0 });
+    doc.nodes.push(Node::new(Kind::Object, len, 0));
     let (mut column, mut cell) = (columns + 1, row + 1);
     for _ in 0..len {
         let name = match doc.node(column).kind {

@@ -1,6 +1,7 @@
 //! Writing JSON: strings after one escape test, numbers without allocation.
 
 use super::value::{NumberText, Tag, Value};
+use crate::decode::Plain;
 pub(crate) use crate::decode::json_text::{append, append_escaped, write_escaped as escaped, write_string as string};
 
 /// How a field's JSON looks.
@@ -23,6 +24,11 @@ pub(crate) enum Form {
 pub(crate) fn scalar(value: Value, form: Form, text: &[u8], out: &mut Vec<u8>) {
     match (form, value.tag) {
         (_, Tag::Raw) => out.extend_from_slice(value.bytes(text)),
+        (Form::Text, Tag::Text) if value.plain == Plain::Yes => {
+            out.push(b'"');
+            append(text, value.bits as usize, value.len as usize, out);
+            out.push(b'"');
+        }
         (Form::Text, Tag::Text) => string(value.bytes(text), out),
         (Form::Number | Form::Bool, _) => out.extend_from_slice(value.shown(text, &mut NumberText::default())),
         (Form::Text | Form::Long | Form::Raw, _) => string(value.shown(text, &mut NumberText::default()), out),

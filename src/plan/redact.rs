@@ -23,6 +23,8 @@ enum Kind {
     Cookie,
     /// `name=value` or `"name": "value"`: API keys, account keys, passwords.
     Key,
+    /// The same for `api_key`, found by its end: its start is a common word of the OpenAI log, and each find costs a look.
+    ApiKey,
     /// `sk-...`
     OpenAiKey,
     /// `eyJ...`, three segments.
@@ -54,10 +56,10 @@ const FRAGMENTS: &[(&str, Kind)] = &[
     ("PI-KEY", Kind::Key),
     ("pikey", Kind::Key),
     ("piKey", Kind::Key),
-    ("pi_key\":\"", Kind::Key),
-    ("pi_key\": \"", Kind::Key),
-    ("pi_key\\", Kind::Key),
-    ("pi_key=", Kind::Key),
+    ("_key\":\"", Kind::ApiKey),
+    ("_key\": \"", Kind::ApiKey),
+    ("_key\\", Kind::ApiKey),
+    ("_key=", Kind::ApiKey),
     ("ption-Key", Kind::Key),
     ("ption-key", Kind::Key),
     ("ountKey", Kind::Key),
@@ -301,6 +303,8 @@ fn verify(text: &[u8], start: usize, kind: Kind, strict: bool) -> Option<Secret>
         Kind::Authorization => assigned(text, start, is_line, strict).map(|range| Secret { range, word: "authorization" }),
         Kind::Cookie => assigned(text, start, is_line, strict).map(|range| Secret { range, word: "cookie" }),
         Kind::Key => assigned(text, start, is_key, strict).map(|range| Secret { range, word: "key" }),
+        Kind::ApiKey if !text[..start].ends_with(b"pi") => None,
+        Kind::ApiKey => assigned(text, start, is_key, strict).map(|range| Secret { range, word: "key" }),
         Kind::OpenAiKey => {
             // `task-` and `disk-` have a letter before; the hint `sk-...abcd` that the API itself shows is short.
             if strict && start > 0 && is_word(text[start - 1]) {

@@ -251,7 +251,7 @@ impl Plan {
             let node = self.read(state, tools.doc, tools.decoder, source).node;
             state.mark_read(node);
         }
-        total.map_or(Value::ABSENT, |sum| Value { tag: Tag::Int, len: 0, bits: sum as u64 })
+        total.map_or(Value::ABSENT, |sum| Value::scalar(Tag::Int, sum as u64))
     }
 
     /// A row over a list: one item for every element that converts, of the first source that has any.
@@ -261,7 +261,7 @@ impl Plan {
             self.spread_one(state, tools, op, row, source);
             let len = state.items.len() - start;
             if len > 0 {
-                let value = Value { tag: Tag::List, len: len as u32, bits: start as u64 };
+                let value = Value { tag: Tag::List, ..Value::text(start, len) };
                 return Cell { value, node: NO_NODE, source: number as u8 };
             }
         }

@@ -206,7 +206,7 @@ impl Plan {
     fn enter(&self, state: &mut State, tools: &mut Tools<'_>, scope: &Scope, element: u32, number: usize) -> Result<(), usize> {
         self.fill(state, tools.doc, tools.decoder, scope.root, element);
         if scope.index_slot != super::trie::NONE {
-            let value = Value { tag: Tag::Int, len: 0, bits: number as u64 };
+            let value = Value::scalar(Tag::Int, number as u64);
             self.set_slot(state, scope.index_slot, Slot { value, node: NO_NODE });
         }
         scope.split.as_ref().map_or(Ok(()), |split| self.split(state, tools.doc, split, element))

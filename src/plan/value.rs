@@ -1,14 +1,14 @@
 //! [`Value`]: one scalar on its way through a plan, and [`Slot`]: a value with the node it came from.
 
 use super::convert::{Input, Output};
-use crate::decode::{Doc, Kind, Node};
+use crate::decode::{Doc, Kind, Node, Plain};
 
 /// No node: a constant, a column of a split text, a computed number.
 pub(crate) const NO_NODE: u32 = u32::MAX;
 
-/// What a [`Value`] is. As wide as what stands beside it, so that a value is copied without minding its gaps.
+/// What a [`Value`] is. Its width leaves no gap in a value, which is then copied in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u16)]
 pub(crate) enum Tag {
     /// Nothing.
     Absent,
@@ -30,15 +30,22 @@ pub(crate) enum Tag {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Value {
     pub tag: Tag,
+    /// Of text: whether it needs no escape.
+    pub plain: Plain,
     pub len: u32,
     pub bits: u64,
 }
 
 impl Value {
-    pub const ABSENT: Value = Value { tag: Tag::Absent, len: 0, bits: 0 };
+    pub const ABSENT: Value = Value::scalar(Tag::Absent, 0);
+
+    /// A value whose `bits` say all.
+    pub const fn scalar(tag: Tag, bits: u64) -> Value {
+        Value { tag, plain: Plain::Unknown, len: 0, bits }
+    }
 
     pub fn text(start: usize, len: usize) -> Value {
-        Value { tag: Tag::Text, len: len as u32, bits: start as u64 }
+        Value { tag: Tag::Text, plain: Plain::Unknown, len: len as u32, bits: start as u64 }
     }
 
     pub fn is_absent(self) -> bool {
@@ -49,7 +56,7 @@ impl Value {
     #[inline]
     pub fn of(doc: &Doc, node: Node) -> Value {
         if node.kind == Kind::Str && node.len > 6 {
-            return Value { tag: Tag::Text, len: node.len, bits: node.bits };
+            return Value { tag: Tag::Text, plain: node.plain, len: node.len, bits: node.bits };
         }
         let tag = match node.kind {
             Kind::Str => {
@@ -66,7 +73,7 @@ impl Value {
             Kind::Object | Kind::Array if node.len > 0 => Tag::Container,
             _ => return Value::ABSENT,
         };
-        Value { tag, len: node.len, bits: node.bits }
+        Value { tag, plain: node.plain, len: node.len, bits: node.bits }
     }
 
     /// The bytes of a text or of finished JSON; empty for everything else.
@@ -94,10 +101,10 @@ impl Value {
     /// A converter's scalar result. `Same` and `Text` are the caller's to place.
     pub fn of_output(output: Output) -> Value {
         match output {
-            Output::Int(n) => Value { tag: Tag::Int, len: 0, bits: n as u64 },
-            Output::UInt(n) => Value { tag: Tag::UInt, len: 0, bits: n },
-            Output::Float(n) => Value { tag: Tag::Float, len: 0, bits: n.to_bits() },
-            Output::Bool(b) => Value { tag: Tag::Bool, len: 0, bits: b.into() },
+            Output::Int(n) => Value::scalar(Tag::Int, n as u64),
+            Output::UInt(n) => Value::scalar(Tag::UInt, n),
+            Output::Float(n) => Value::scalar(Tag::Float, n.to_bits()),
+            Output::Bool(b) => Value::scalar(Tag::Bool, b.into()),
             Output::Same | Output::Text | Output::Absent => Value::ABSENT,
         }
     }

@@ -8,6 +8,7 @@ use super::resolve::Tools;
 use super::shape::{Hole, Piece};
 use super::state::{Cell, State};
 use super::value::{NumberText, Tag, Value};
+use crate::decode::Plain;
 use std::ops::Range;
 
 /// What the engine adds to the rows of a part.
@@ -215,6 +216,7 @@ impl Plan {
 #[inline]
 fn put(value: Value, form: Hole, text: &[u8], out: &mut Vec<u8>) {
     match (form, value.tag) {
+        (Hole::Quoted, Tag::Text) if value.plain == Plain::Yes => json::append(text, value.bits as usize, value.len as usize, out),
         (Hole::Quoted, Tag::Text) => {
             json::append_escaped(text, value.bits as usize, value.len as usize, out);
         }

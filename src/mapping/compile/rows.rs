@@ -452,7 +452,7 @@ fn list_of(path: &str) -> &str {
 
 /// A value that is present and is nothing: only its bits matter.
 fn zero() -> crate::plan::program::Constant {
-    crate::plan::program::Constant::Scalar(Value { tag: Tag::Bool, len: 0, bits: 0 })
+    crate::plan::program::Constant::Scalar(Value::scalar(Tag::Bool, 0))
 }
 
 /// What a row says, without where it says it.

@@ -275,7 +275,7 @@ fn answers(args: &crate::plan::convert::Args) -> Vec<String> {
 
 /// A constant as the plan keeps it.
 pub(super) fn constant(value: &Constant) -> program::Constant {
-    let scalar = |tag, bits| program::Constant::Scalar(Value { tag, len: 0, bits });
+    let scalar = |tag, bits| program::Constant::Scalar(Value::scalar(tag, bits));
     match value {
         Constant::Text(text) if text == "{}" => program::Constant::Raw(text.as_bytes().into()),
         Constant::Text(text) => program::Constant::Text(text.as_bytes().into()),
