@@ -120,11 +120,7 @@ fn families() {
             r#"{"TimeGenerated":"t","OperationName":"ListKey","ResourceProvider":"MICROSOFT.STORAGE"}"#,
             ("log_analytics", "microsoft.storage", "azurediagnostics"),
         ),
-        (
-            "an operation with blanks",
-            r#"{"TimeGenerated":"t","OperationName":"Key Get_List"}"#,
-            ("log_analytics", "", "azurediagnostics"),
-        ),
+        ("an operation with blanks", r#"{"TimeGenerated":"t","OperationName":"Key Get_List"}"#, ("log_analytics", "", "azurediagnostics")),
         (
             "diagnostics columns",
             r#"{"TimeGenerated [UTC]":"t","ResourceProvider":"MICROSOFT.KEYVAULT","ResourceType":"VAULTS","Category":"AuditEvent"}"#,

@@ -37,7 +37,9 @@ pub(super) fn shrink(plan: &mut Plan, always: &[u32], readers: &[(u32, u32)]) {
     for row in always {
         plan.base_bits[plan.candidates_from + *row as usize / 64] |= 1 << (row % 64);
     }
-    for (number, row) in plan.rows.iter_mut().enumerate() {
+    // Rows of elements have a cell for each element, not one of the part's.
+    let of_elements: Vec<u32> = plan.scopes.iter().flat_map(|scope| scope.rows.iter().copied()).collect();
+    for (number, row) in plan.rows.iter_mut().enumerate().filter(|(number, _)| !of_elements.contains(&(*number as u32))) {
         row.sets = mask(bits(&row.sets).chain([filled + number as u32]));
     }
     plan.slot_marks = vec![SlotMarks::default(); plan.slot_count];
