@@ -287,7 +287,16 @@ fn generic_events_stand_only_where_the_rules_say() {
         })
         .collect();
     assert!(wrong.is_empty(), "azure/activity: GENERIC_EVENT for {wrong:?}");
-    for name in ["azure/nsg_flow", "azure/nsg_rules", "azure/private_link", "azure/storage", "azure/vnet_flow", "azure/keyvault"] {
+    for name in [
+        "azure/nsg_flow",
+        "azure/nsg_rules",
+        "azure/private_link",
+        "azure/storage",
+        "azure/vnet_flow",
+        "azure/keyvault",
+        "azure/machine_learning",
+        "azure/api_management",
+    ] {
         assert!(generic(name).is_empty(), "{name} has GENERIC_EVENTs");
     }
     let traces = generic("azure/cognitive_services");

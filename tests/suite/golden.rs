@@ -220,9 +220,11 @@ macro_rules! folders {
 folders! {
     openai_audit = "openai/audit",
     azure_activity = "azure/activity",
+    azure_api_management = "azure/api_management",
     azure_cognitive_services = "azure/cognitive_services",
     azure_keyvault = "azure/keyvault",
     azure_firewall = "azure/firewall",
+    azure_machine_learning = "azure/machine_learning",
     azure_metrics = "azure/metrics",
     azure_nsg_flow = "azure/nsg_flow",
     azure_nsg_rules = "azure/nsg_rules",
