@@ -222,7 +222,11 @@ impl Engine {
         outcomes: &mut Outcomes,
     ) {
         let (mapping, matched_by) = match pin {
-            Some(pin) => (pin, None),
+            Some(pin) => {
+                // The mapping is settled; whether the record is a row of a table is not.
+                classify::examine(&worker.doc, root, &mut worker.facts);
+                (pin, None)
+            }
             None => {
                 classify::examine(&worker.doc, root, &mut worker.facts);
                 match self.classifier.find(&worker.facts) {
@@ -235,7 +239,8 @@ impl Engine {
                 }
             }
         };
-        let context = RecordContext { record: root, max_event_bytes: self.settings.max_event_bytes };
+        let is_row = worker.facts.shape == classify::Shape::LogAnalytics;
+        let context = RecordContext { record: root, is_row, max_event_bytes: self.settings.max_event_bytes };
         for (view, plan) in self.plans.get(mapping as usize).into_iter().flatten().enumerate() {
             worker.state.repair = repair;
             let suspicious = worker.state.suspicious;

@@ -7,6 +7,7 @@
 //!
 //! This room knows nothing of TOML (that is `mapping`), of the UDM schema or of any log. It never allocates for a part once warm.
 
+pub(crate) mod columns;
 pub mod convert;
 mod decide;
 pub mod enrich;
@@ -80,6 +81,8 @@ pub struct Plan {
     pub(crate) generic: u32,
     pub(crate) trie: trie::Trie,
     pub(crate) record_root: u32,
+    /// Of a mapping that takes table rows: which columns stand for which paths.
+    pub(crate) columns: Option<columns::Columns>,
     pub(crate) payload_root: Option<u32>,
     pub(crate) slot_count: usize,
     /// What a filled slot sets.

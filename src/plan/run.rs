@@ -76,6 +76,8 @@ pub trait PartSink {
 /// What a record brings along.
 pub(crate) struct RecordContext {
     pub record: u32,
+    /// A row of a table: its columns stand for members.
+    pub is_row: bool,
     /// The longest event in bytes.
     pub max_event_bytes: usize,
 }
@@ -115,6 +117,9 @@ impl Plan {
             self.set_slot(state, self.received_slot, Slot { value, node: NO_NODE });
         }
         self.walk(state, tools.doc, tools.decoder, context.record, self.record_root);
+        if context.is_row {
+            self.walk_columns(state, tools, context.record);
+        }
         if let Some(root) = self.payload_root
             && let Some(payload) = payload(tools.doc, context.record)
         {

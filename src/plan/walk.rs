@@ -39,7 +39,7 @@ impl Plan {
     }
 
     /// A member that a path names. A name met before gives way to the mapping's own spelling, and that one to its last occurrence.
-    fn meet(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, place: u32, exact: bool, value: u32) {
+    pub(super) fn meet(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, place: u32, exact: bool, value: u32) {
         let here = self.trie.node(place);
         if here.is_leaf {
             // The slot is taken: only the mapping's own spelling takes it over.
@@ -222,7 +222,7 @@ fn leaves(state: &mut State, doc: &mut Doc, node: u32, path: &mut Vec<u8>) {
 }
 
 /// The root of the JSON that `node` holds as text, or `node` itself when it already is an object or an array.
-fn open(state: &mut State, doc: &mut Doc, decoder: &mut Decoder, node: u32) -> Option<u32> {
+pub(super) fn open(state: &mut State, doc: &mut Doc, decoder: &mut Decoder, node: u32) -> Option<u32> {
     match Value::of(doc, doc.node(node)).tag {
         Tag::Container => Some(node),
         Tag::Text => {

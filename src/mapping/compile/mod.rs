@@ -151,6 +151,7 @@ impl<'a> Compiler<'a> {
             generic: 0,
             trie: self.sources.trie(),
             record_root: self.sources.record_root,
+            columns: self.sources.table_columns(),
             payload_root: self.sources.payload_root(),
             slot_count,
             slot_marks: Vec::new(),

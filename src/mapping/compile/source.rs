@@ -2,6 +2,7 @@
 
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::table::{Condition, Each, NamedValue, Root, Source, SourcePath, Step, Table, TemplatePart};
+use crate::plan::columns::Columns;
 use crate::plan::program::{Scope, SourceRef, Tail};
 use crate::plan::trie::{NONE, Trie};
 use std::collections::HashMap;
@@ -21,6 +22,8 @@ pub(super) struct Sources {
     value_slots: Vec<u32>,
     received_slot: Option<u32>,
     slots: u32,
+    /// Only of a mapping that takes Log Analytics rows.
+    table_columns: Option<Columns>,
     pub found: Vec<Diagnostic>,
 }
 
@@ -41,6 +44,7 @@ impl Sources {
             value_slots: (0..values).collect(),
             received_slot: None,
             slots: values,
+            table_columns: table.matches.iter().any(|entry| entry.shape == "log_analytics").then(Columns::new),
             found: Vec::new(),
         }
     }
@@ -77,9 +81,17 @@ impl Sources {
         }
         let mut steps = path.steps.iter();
         let mut rest: Vec<Tail> = Vec::new();
+        let is_record = matches!(path.root, Root::Record);
+        let mut members: Vec<&str> = Vec::new();
         for step in steps.by_ref() {
             match step {
-                Step::Member(name) => place = self.trie.grow(place, name),
+                Step::Member(name) => {
+                    place = self.trie.grow(place, name);
+                    members.push(name);
+                    if let (true, Some(columns)) = (is_record && members.len() > 1, &mut self.table_columns) {
+                        columns.add(&members, place);
+                    }
+                }
                 Step::Json => place = self.trie.grow_json(place),
                 other => {
                     rest.extend(tail(other));
@@ -125,6 +137,10 @@ impl Sources {
 
     pub fn received_slot(&self) -> u32 {
         self.received_slot.unwrap_or(NONE)
+    }
+
+    pub fn table_columns(&self) -> Option<Columns> {
+        self.table_columns.clone()
     }
 
     pub fn slot_count(&self) -> usize {
