@@ -27,6 +27,7 @@ use crate::classify::{self, Classifier, MatchedBy};
 use crate::decode::{Found, Limits};
 use crate::mapping::compile::{self, Options};
 use crate::mapping::diagnostic::Severity;
+use crate::mapping::known::KnownPaths;
 use crate::mapping::{self, Diagnostic, Files};
 use crate::plan::redact::Redactor;
 use crate::plan::{Note, PartEnd, PartSink, PartTrace, Plan, RecordContext, Tools, Why};
@@ -64,6 +65,8 @@ pub struct Engine {
     /// By mapping, then by view.
     plans: Vec<Vec<Plan>>,
     by_name: HashMap<String, u16>,
+    /// The paths that each mapping names, by mapping, as the first view has it.
+    known: Vec<KnownPaths>,
     redactor: Redactor,
     settings: Settings,
 }
@@ -79,6 +82,7 @@ impl Engine {
         let mut classifier = Classifier::default();
         let mut plans = Vec::new();
         let mut by_name = HashMap::new();
+        let mut known_paths = Vec::new();
         let place =
             |span: mapping::table::Span| (files.get(span.file).map_or_else(String::new, |file| file.shown.clone()), files.position(span).0);
         for name in mapping::list(files) {
@@ -95,6 +99,7 @@ impl Engine {
                     }
                 };
                 if at == 0 {
+                    known_paths.push(KnownPaths::of(&table));
                     for entry in &table.matches {
                         let claim = classifier.add(&entry.shape, entry.provider.as_deref(), entry.category.as_deref(), number);
                         if let Err(clash) = claim {
@@ -121,7 +126,7 @@ impl Engine {
         if found.iter().any(|found| found.severity == Severity::Error) {
             return Err(found);
         }
-        Ok((Engine { classifier, plans, by_name, redactor: Redactor::new(), settings }, found))
+        Ok((Engine { classifier, plans, by_name, known: known_paths, redactor: Redactor::new(), settings }, found))
     }
 
     /// The limits a worker of this engine is made with.
@@ -243,6 +248,9 @@ impl Engine {
         let context = RecordContext { record: root, is_row, max_event_bytes: self.settings.max_event_bytes };
         for (view, plan) in self.plans.get(mapping as usize).into_iter().flatten().enumerate() {
             worker.state.repair = repair;
+            if let Some(watch) = &mut worker.state.drift {
+                watch.mapping = (view == 0).then_some(mapping);
+            }
             let suspicious = worker.state.suspicious;
             let mut tools =
                 Tools { doc: &mut worker.doc, decoder: &mut worker.decoder, enrich: &mut worker.enrichers, redactor: &self.redactor };
@@ -250,6 +258,9 @@ impl Engine {
             let mut collector = Collector { outcomes, view: view as u16, mapping, finding, matched_by, facts: &worker.facts, suspicious };
             plan.run(&mut worker.state, &mut tools, &context, &mut collector, &mut events);
             outcomes.events = events;
+        }
+        if let Some(watch) = &mut worker.state.drift {
+            watch.judge(|mapping, path| self.known.get(usize::from(mapping)).is_some_and(|known| known.knows(path)));
         }
     }
 

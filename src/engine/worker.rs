@@ -4,6 +4,7 @@ use crate::classify::Facts;
 use crate::decode::{Decoder, Doc, Found, Limits};
 use crate::enrich::Enrichers;
 use crate::plan::State;
+use crate::plan::drift::DriftWatch;
 
 /// What one thread needs to process messages. The shell makes it, with a hash seed and its share of the databases.
 pub struct Worker {
@@ -40,13 +41,23 @@ impl Worker {
         self.state.is_traced = on;
     }
 
+    /// Remembers paths that no row reads, for [`Worker::drift`].
+    pub fn watch_drift(&mut self) {
+        self.state.drift = Some(Box::default());
+    }
+
+    /// What was remembered; `None` where nobody watches.
+    pub fn drift(&mut self) -> Option<&mut DriftWatch> {
+        self.state.drift.as_deref_mut()
+    }
+
     /// Drops what a panic may have left half done. Caches keep their finished answers.
     pub(super) fn start_over(&mut self) {
-        let is_traced = self.state.is_traced;
+        let (is_traced, drift) = (self.state.is_traced, self.state.drift.take());
         self.decoder = Decoder::new(self.limits);
         self.doc = Doc::default();
         self.found = Vec::new();
         self.facts = Facts::default();
-        self.state = State { is_traced, ..State::default() };
+        self.state = State { is_traced, drift, ..State::default() };
     }
 }

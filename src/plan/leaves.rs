@@ -62,6 +62,11 @@ impl Plan {
             return 0;
         }
         self.mark_dropped(state, tools);
+        if let Some(mut watch) = state.drift.take_if(|watch| watch.mapping.is_some()) {
+            let count = watch.mapping.map_or(0, |mapping| watch.count(mapping, state, tools.doc, record, tools.redactor));
+            state.drift = Some(watch);
+            return count;
+        }
         let mut count = 0;
         unread(state, tools.doc, record, &mut Vec::new(), &mut |_, _| count += 1);
         count

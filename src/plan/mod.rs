@@ -10,6 +10,7 @@
 pub(crate) mod columns;
 pub mod convert;
 mod decide;
+pub mod drift;
 pub mod enrich;
 mod identity;
 pub(crate) mod json;

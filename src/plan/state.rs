@@ -125,6 +125,8 @@ pub(crate) struct State {
     /// Explain wants to look at a part before it is cleared.
     pub is_traced: bool,
     pub decision: Option<super::decide::Decision>,
+    /// Remembers paths that no row read; only where somebody watches.
+    pub drift: Option<Box<super::drift::DriftWatch>>,
 }
 
 impl State {

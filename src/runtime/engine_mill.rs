@@ -13,7 +13,7 @@ use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
 use crate::mapping::{self, Files};
 use crate::plan::Unmapped;
-use crate::telemetry::Outcome as Counted;
+use crate::telemetry::{Drift, DriftEntry, Outcome as Counted};
 
 /// What the engine is built from; read by the shell.
 pub struct Inputs {
@@ -34,6 +34,8 @@ struct Loaded {
     pins: HashMap<String, u16>,
     /// By view, then by mapping number.
     labels: Vec<Vec<Labels>>,
+    /// What these mappings do not know.
+    drift: Arc<Drift>,
 }
 
 /// Names of one plan, made once: counting a part copies a pointer.
@@ -139,14 +141,16 @@ fn build(load: &Load, views: &[View], pins: &[(String, String)]) -> Result<Loade
         labels.collect()
     };
     let labels = (0..views.len()).map(of_view).collect();
-    Ok(Loaded { engine, databases, pins: numbers, labels })
+    Ok(Loaded { engine, databases, pins: numbers, labels, drift: Arc::default() })
 }
 
 impl Loaded {
     fn worker(&self) -> Worker {
         // Nothing but speed may depend on the hashers' keys; they are random so that nobody can choose texts that collide.
         let seed = RandomState::new().hash_one(0u8);
-        Worker::new(self.engine.limits(), Enrichers::new(Arc::clone(&self.databases), Sizes::default(), seed))
+        let mut worker = Worker::new(self.engine.limits(), Enrichers::new(Arc::clone(&self.databases), Sizes::default(), seed));
+        worker.watch_drift();
+        worker
     }
 }
 
@@ -163,7 +167,12 @@ impl Mills for EngineMills {
             reasons: HashMap::new(),
             nothing: Arc::from(""),
             caches: [(0, 0); 2],
+            drift: Vec::new(),
         })
+    }
+
+    fn drift(&self) -> Arc<Drift> {
+        Arc::clone(&self.current.load().drift)
     }
 
     fn cut(&self, body: &[u8], index: u32) -> Option<Vec<u8>> {
@@ -210,6 +219,9 @@ struct EngineMill {
     nothing: Arc<str>,
     /// Hits and misses counted so far: user agents, addresses.
     caches: [(u64, u64); 2],
+    /// Entries of paths that no mapping knows, by the worker's number of the path: `None` until it is asked for, then the entry or none
+    /// beyond the limit.
+    drift: Vec<Option<Option<Arc<DriftEntry>>>>,
 }
 
 impl Mill for EngineMill {
@@ -219,6 +231,7 @@ impl Mill for EngineMill {
             self.loaded = Arc::clone(&current);
             self.worker = self.loaded.worker();
             self.caches = [(0, 0); 2];
+            self.drift.clear();
         }
         let loaded = Arc::clone(&self.loaded);
         let pin = loaded.pins.get(message.topic).copied();
@@ -297,10 +310,33 @@ impl Mill for EngineMill {
             }
         }
         self.count_caches(out);
+        self.count_drift(out);
     }
 }
 
 impl EngineMill {
+    fn count_drift(&mut self, out: &mut MilledMessage) {
+        let Some(watch) = self.worker.drift() else { return };
+        let (loaded, entries) = (&self.loaded, &mut self.drift);
+        watch.take(|number, path, values| {
+            let Some(labels) = loaded.labels.first().and_then(|view| view.get(usize::from(path.mapping))) else { return };
+            *out.tally.drift.entry(Arc::clone(&labels.name)).or_default() += values;
+            if entries.len() <= number {
+                entries.resize(number + 1, None);
+            }
+            let entry = entries[number]
+                .get_or_insert_with(|| loaded.drift.entry(&labels.name, &path.path, path.kind, jiff::Timestamp::now().as_second()));
+            match entry {
+                Some(entry) => entry.add(values),
+                None => loaded.drift.add_beyond(values),
+            }
+        });
+        let beyond = watch.take_beyond();
+        if beyond > 0 {
+            loaded.drift.add_beyond(beyond);
+        }
+    }
+
     fn count_caches(&mut self, out: &mut MilledMessage) {
         let enrichers = self.worker.enrichers();
         let now = [("user_agent", enrichers.agent_counts()), ("geo", enrichers.address_counts())];
@@ -337,6 +373,35 @@ mod tests {
     fn mills(text: &str) -> Result<EngineMills, Vec<String>> {
         let settings = Settings::read("x.toml", text).expect("no faults");
         EngineMills::new(&settings, Box::new(|| Ok(Inputs { files: mapping::built_in(), databases: Arc::default() })))
+    }
+
+    #[test]
+    fn paths_that_no_mapping_knows_are_counted_until_a_reload() {
+        let mills = mills(SETTINGS).expect("built-in mappings");
+        let mut mill = mills.mill(0);
+        let mut out = MilledMessage::default();
+        let record = |more: &str| format!(r#"{{"id":"audit_log-1","type":"login.succeeded","effective_at":1767225600{more}}}"#);
+        let news = record(r#","brand_new":{"list":[{"a":1},{"a":2}],"sk-proj-Canary0123456789abcdefghij":true}"#);
+        for _ in 0..3 {
+            mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None }, &mut out);
+        }
+        let shown: serde_json::Value = serde_json::from_str(&mills.drift().json()).expect("JSON");
+        let paths: Vec<_> =
+            shown["paths"].as_array().expect("a list").iter().map(|one| (&one["path"], &one["type"], &one["values"])).collect();
+        let json = |value: &str| serde_json::Value::from(value);
+        assert_eq!(
+            paths,
+            [
+                (&json("brand_new.list.*.a"), &json("number"), &6.into()),
+                (&json("brand_new.[redacted:api_key]"), &json("boolean"), &3.into())
+            ]
+        );
+        assert_eq!(out.tally.drift, HashMap::from([(Arc::from("openai/audit"), 9)]));
+        mills.reload().expect("the same mappings");
+        mill.process(MessageIn { topic: "in", bytes: record("").as_bytes(), received_ms: None }, &mut out);
+        assert_eq!(mills.drift().json(), r#"{"paths":[],"values_beyond_limit":0}"#);
+        mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None }, &mut out);
+        assert!(mills.drift().json().contains("brand_new.list"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::telemetry::Tally;
+use crate::telemetry::{Drift, Tally};
 
 /// One message as it came from the source.
 #[derive(Debug, Clone, Copy)]
@@ -180,6 +180,11 @@ pub trait Mills: Send + Sync {
     /// Every mapping and security tag that an event may be counted under.
     fn tags(&self) -> Vec<(Arc<str>, Arc<str>)> {
         Vec::new()
+    }
+
+    /// Paths that the loaded mappings do not know.
+    fn drift(&self) -> Arc<Drift> {
+        Arc::default()
     }
 
     /// Reads mappings and databases anew and swaps them in, or keeps the old ones.

@@ -17,7 +17,7 @@ use super::worker::{Shared, work};
 use crate::config::{Settings, TokenCache};
 use crate::sink::kafka::KafkaSink;
 use crate::source::kafka::{KafkaSource, Keeper};
-use crate::telemetry::{Component, Health, Metrics, serve};
+use crate::telemetry::{Component, CurrentDrift, Health, Metrics, serve};
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +83,11 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
     // Signals are caught before anything runs, so that none finds the process without a handler.
     let mut signals = Signals::new()?;
     let (end_admin, admin_ends) = tokio::sync::oneshot::channel::<()>();
-    let admin = serve(settings.admin.listen, Arc::clone(&metrics), Arc::clone(&health), async {
+    let drift: CurrentDrift = {
+        let mills = Arc::clone(&mills);
+        Arc::new(move || mills.drift())
+    };
+    let admin = serve(settings.admin.listen, Arc::clone(&metrics), Arc::clone(&health), drift, async {
         // An error means that the sender is gone, which is an end too.
         let _ = admin_ends.await;
     });

@@ -2,6 +2,7 @@
 use prometheus::core::Collector;
 use prometheus::{Encoder, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use super::drift::Drift;
 use super::tally::Tally;
 
 /// Bounds of the latency histograms, in seconds: from a small message in memory to a broker that was away for minutes.
@@ -27,6 +28,10 @@ pub struct Metrics {
     pub notes: IntCounterVec,
     /// Bytes by mapping.
     pub bytes: IntCounterVec,
+    /// Values at paths that no row, value or condition of the mapping names.
+    pub drift_values: IntCounterVec,
+    /// Different such paths since the mappings were loaded.
+    pub drift_paths: IntGaugeVec,
     /// Messages on the broker that are not settled.
     pub lag: IntGaugeVec,
     /// When the last message was taken.
@@ -74,6 +79,13 @@ impl Metrics {
             tagged_events: counter(&registry, "udmill_tagged_events_total", "Events by security tag.", &["mapping", "tag"]),
             notes: counter(&registry, "udmill_notes_total", "Fields left out of events.", &["mapping", "code"]),
             bytes: counter(&registry, "udmill_bytes_total", "Bytes in and out.", &["mapping", "direction"]),
+            drift_values: counter(&registry, "udmill_drift_values_total", "Values at paths that the mapping does not know.", &["mapping"]),
+            drift_paths: gauge(
+                &registry,
+                "udmill_drift_paths",
+                "Paths the mapping does not know, since it was loaded; at most 512.",
+                &["mapping"],
+            ),
             lag: gauge(&registry, "udmill_lag_messages", "Messages on the broker that are not settled.", &["source", "partition"]),
             last_message: gauge(&registry, "udmill_last_message_timestamp_seconds", "Unix time of the last message taken.", &["source"]),
             unsettled_age: {
@@ -130,6 +142,9 @@ impl Metrics {
             self.bytes.with_label_values(&[&**mapping, "in"]).inc_by(*bytes_in);
             self.bytes.with_label_values(&[&**mapping, "out"]).inc_by(*bytes_out);
         }
+        for (mapping, values) in &tally.drift {
+            self.drift_values.with_label_values(&[&**mapping]).inc_by(*values);
+        }
         for (cache, (hits, misses)) in &tally.caches {
             self.cache_lookups.with_label_values(&[*cache, "hit"]).inc_by(*hits);
             self.cache_lookups.with_label_values(&[*cache, "miss"]).inc_by(*misses);
@@ -146,6 +161,15 @@ impl Metrics {
     /// The histogram of one stage, so that the look-up is not paid a message.
     pub fn latency_of(&self, stage: &str) -> Histogram {
         self.latency.with_label_values(&[stage])
+    }
+
+    /// Shows how many paths the loaded mappings do not know.
+    pub fn show_drift(&self, drift: &Drift) {
+        // A reload begins anew, and a mapping may be gone.
+        self.drift_paths.reset();
+        for (mapping, count) in drift.paths_by_mapping() {
+            self.drift_paths.with_label_values(&[&*mapping]).set(count);
+        }
     }
 
     /// Everything in the text format of Prometheus.

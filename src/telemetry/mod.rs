@@ -3,12 +3,14 @@
 //! Everything that can be seen from outside is declared here and nowhere else. It never looks into a record: labels come from closed
 //! sets, counts come in batches.
 mod admin;
+mod drift;
 mod health;
 mod log;
 mod metrics;
 mod tally;
 
 pub use admin::{AdminError, serve};
+pub use drift::{CurrentDrift, Drift, DriftEntry};
 pub use health::{Component, Health};
 pub use log::init_log;
 pub use metrics::Metrics;

@@ -41,6 +41,8 @@ pub struct Tally {
     pub notes: HashMap<(Arc<str>, &'static str), u64>,
     /// Bytes by mapping, in and out.
     pub bytes: HashMap<Arc<str>, (u64, u64)>,
+    /// Values at paths that no mapping knows, by mapping.
+    pub drift: HashMap<Arc<str>, u64>,
     /// Cache look-ups by cache: hits and misses.
     pub caches: HashMap<&'static str, (u64, u64)>,
 }
@@ -65,6 +67,7 @@ impl Tally {
         self.tags.clear();
         self.notes.clear();
         self.bytes.clear();
+        self.drift.clear();
         self.caches.clear();
     }
 }

@@ -86,8 +86,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus", &["telemetry"]),
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
-    // Load-time code and explain only.
-    ("serde_json", &["udm", "mapping", "config", "cli", "insight"]),
+    // Load-time code, what people ask for, and the admin port's list.
+    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

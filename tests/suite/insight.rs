@@ -115,3 +115,44 @@ fn the_coverage_page_stands_alone() {
     let same = udmill(&["coverage", "tests/samples/azure/activity", "--format", "html"]);
     assert_eq!(String::from_utf8_lossy(&same.stdout), html);
 }
+
+/// What a running process would tell of drift is what coverage calls unknown.
+#[test]
+fn drift_is_what_coverage_calls_unknown() {
+    let engine = crate::mills::shipped();
+    let mut watching = crate::mills::worker(engine.limits());
+    watching.watch_drift();
+    let mut plain = crate::mills::worker(engine.limits());
+    let names: Vec<String> = engine.plans(0).map(|plan| plan.name.clone()).collect();
+    let mut drift: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    let files = ["azure/activity/panther-activity.ndjson", "azure/entra/panther-entra.ndjson", "openai/by-type-api-key.ndjson"];
+    let files = files.map(|file| format!("{}/tests/samples/{file}", env!("CARGO_MANIFEST_DIR")));
+    for file in &files {
+        for line in std::fs::read_to_string(file).expect("a sample").lines().filter(|line| !line.is_empty()) {
+            let watched = crate::mills::run(engine, &mut watching, line.as_bytes(), None);
+            assert_eq!(watched.unread, crate::mills::run(engine, &mut plain, line.as_bytes(), None).unread, "{line}");
+        }
+    }
+    let watch = watching.drift().expect("somebody watches");
+    watch.take(|_, path, values| {
+        *drift.entry(names[usize::from(path.mapping)].clone()).or_default().entry(path.path.clone()).or_default() += values;
+    });
+    assert_eq!(watch.take_beyond(), 0);
+
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let report = json(&[&["coverage", "--format", "json"], &files[..]].concat());
+    let mut expected: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for mapping in report["mappings"].as_array().expect("mappings") {
+        // A mapping that drops what it does not read is not watched.
+        if mapping["unmapped"] == "drop" {
+            continue;
+        }
+        let name = mapping["mapping"].as_str().expect("a name");
+        for path in mapping["paths"].as_array().expect("paths").iter().filter(|path| path["state"] == "unknown") {
+            let path_name = path["path"].as_str().expect("a path");
+            expected.entry(name.to_owned()).or_default().insert(path_name.to_owned(), path["seen"].as_u64().expect("a count"));
+        }
+    }
+    assert!(expected.values().map(BTreeMap::len).sum::<usize>() > 50, "the samples have paths that no mapping knows: {expected:?}");
+    assert_eq!(drift, expected);
+}
