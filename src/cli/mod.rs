@@ -1,7 +1,7 @@
 //! The command line: arguments, reading of files, and what people see. Everything that mills a record lies in the core.
 //!
 //! The commands and their exit codes are a contract: 0 done, 1 input or output failed, 2 the configuration or a mapping is at fault,
-//! 3 more was rejected than allowed or nothing at all came out.
+//! 3 more was rejected than allowed or nothing at all came out, 4 `diff` found a change.
 
 pub mod check;
 mod completions;
@@ -9,6 +9,7 @@ mod coverage;
 pub mod dead_letter;
 #[cfg(feature = "kafka")]
 pub mod demo;
+mod diff;
 pub mod explain;
 pub mod input;
 pub mod mapping_files;
@@ -19,6 +20,7 @@ pub mod replay;
 mod report;
 #[cfg(feature = "kafka")]
 mod run;
+mod schema;
 pub mod summary;
 pub mod test_cases;
 
@@ -38,6 +40,8 @@ pub enum Exit {
     Config = 2,
     /// More rejects than allowed, or nothing emitted from a non-empty input.
     Rejected = 3,
+    /// `diff` found that something changes.
+    Changed = 4,
 }
 
 /// Why a command ended early: what to tell, and with which exit code.
@@ -65,7 +69,7 @@ impl Failure {
 #[command(name = "udmill", version, max_term_width = 120, arg_required_else_help = true)]
 #[command(about = "Mills cloud and AI audit logs into Google SecOps UDM events")]
 #[command(
-    after_help = "Exit codes: 0 done; 1 reading or writing failed; 2 a configuration or mapping fault; 3 more rejects than allowed.\n\
+    after_help = "Exit codes: 0 done; 1 reading or writing failed; 2 a configuration or mapping fault; 3 more rejects than allowed;\n4 `diff` found a change.\n\
     Try `udmill demo` first: it needs no broker and no files."
 )]
 struct Cli {
@@ -83,6 +87,8 @@ enum Command {
     Coverage(coverage::Args),
     /// Report the operations of a period: outcomes, callers, role assignments, deletions, failures, high risk
     Report(report::Args),
+    /// Tell which UDM fields change between two sets of mappings, and for how many records
+    Diff(diff::Args),
     /// Process streams: Kafka or Event Hubs in, Kafka or Event Hubs out
     #[cfg(feature = "kafka")]
     Run(run::Args),
@@ -93,6 +99,8 @@ enum Command {
     /// Run the whole flow in this process: a broker, sample messages, events, metrics
     #[cfg(feature = "kafka")]
     Demo(demo::Args),
+    /// Write the JSON Schema of a mapping or of the settings, for editors
+    Schema(schema::Args),
     /// Write a completion script for a shell
     Completions(completions::Args),
 }
@@ -104,12 +112,14 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Coverage(args) => coverage::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Diff(args) => diff::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
         Command::Test(args) => test_cases::run(&args),
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "kafka")]
         Command::Demo(args) => demo::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -4,7 +4,9 @@
 //! terminals and clocks belong to the commands in `cli`.
 
 pub mod coverage;
+pub mod diff;
 pub mod html;
 pub mod page;
 pub mod report;
+pub mod schema;
 pub mod words;

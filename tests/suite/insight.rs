@@ -156,3 +156,26 @@ fn drift_is_what_coverage_calls_unknown() {
     assert!(expected.values().map(BTreeMap::len).sum::<usize>() > 50, "the samples have paths that no mapping knows: {expected:?}");
     assert_eq!(drift, expected);
 }
+
+#[test]
+fn a_row_that_is_added_shows_in_the_diff_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("openai")).expect("a folder");
+    let table = "extends = true\n[fields]\nrows = [\n  { from = \"type\", to = \"additional{my_type}\" },\n]\n";
+    std::fs::write(folder.path().join("openai/audit.toml"), table).expect("a file");
+    let folder = folder.path().to_string_lossy();
+    let records = std::fs::read_to_string(format!("{}/{OPENAI}", env!("CARGO_MANIFEST_DIR"))).expect("a sample").lines().count();
+    for (old, new, kind) in [("built-in", &*folder, "added"), (&folder, "built-in", "removed")] {
+        let output = udmill(&["diff", "--format", "json", old, new, OPENAI]);
+        assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+        let diff: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(diff["fields"].as_object().expect("fields").keys().collect::<Vec<_>>(), ["additional.my_type"]);
+        assert_eq!(diff["fields"]["additional.my_type"][kind], records);
+        assert_eq!((&diff["records"], &diff["records_changed"]), (&records.into(), &records.into()));
+        assert_eq!(diff["outcomes"], serde_json::json!({}));
+        let text = udmill(&["diff", old, new, OPENAI]);
+        assert!(String::from_utf8_lossy(&text.stdout).contains("additional.my_type"));
+    }
+    let same = udmill(&["diff", "built-in", "built-in", OPENAI]);
+    assert_eq!((same.status.code(), String::from_utf8_lossy(&same.stdout).starts_with("0 of ")), (Some(0), true));
+}

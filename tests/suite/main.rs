@@ -29,5 +29,6 @@ mod report;
 mod rows;
 mod rust_paths;
 mod tags;
+mod schema;
 mod touched;
 mod typed_reference;
