@@ -1,6 +1,6 @@
 //! `udmill report` against a second opinion: `report_count.py` counts the same operations straight from the records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -168,6 +168,40 @@ fn tagged_operations_are_listed_and_counted_once() {
     let html = String::from_utf8(udmill(&["report", &file, "--format", "html"]).stdout).expect("UTF-8");
     assert_self_contained(&html);
     assert!(html.contains("vault_delete") && html.contains("&lt;b&gt;") && !html.contains("/x/<b>"));
+}
+
+/// The tags that the mappings give are the high-risk operations of the report, each once an operation.
+#[test]
+fn tags_of_the_mappings_reach_the_report() {
+    let files = sample_files();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let replayed = udmill(&[&["replay", "--summary", "none"], &files[..]].concat());
+    let mut expected: BTreeMap<String, BTreeSet<[String; 3]>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&replayed.stdout).lines() {
+        let event: Value = serde_json::from_str(line).expect("JSON");
+        let labels: Vec<(&str, &str)> = event["securityResult"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|result| result["detectionFields"].as_array())
+            .flatten()
+            .filter_map(|label| Some((label["key"].as_str()?, label["value"].as_str()?)))
+            .collect();
+        let correlation = labels.iter().find(|(key, _)| *key == "correlation_id").map_or("", |(_, value)| value);
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_lowercase();
+        let operation =
+            [correlation.to_owned(), text(&event["metadata"]["productEventType"]), text(&event["target"]["resource"]["productObjectId"])];
+        for (_, tag) in labels.iter().filter(|(key, _)| *key == "tag") {
+            expected.entry((*tag).to_owned()).or_default().insert(operation.clone());
+        }
+    }
+    let report = report(&files);
+    let tags = report["high_risk_by_tag"].as_array().expect("a list").iter();
+    let told: BTreeMap<&str, u64> =
+        tags.map(|tag| (tag["tag"].as_str().unwrap_or_default(), tag["operations"].as_u64().unwrap_or_default())).collect();
+    let expected: BTreeMap<&str, u64> = expected.iter().map(|(tag, operations)| (tag.as_str(), operations.len() as u64)).collect();
+    assert!(expected.len() > 5, "the samples have tagged operations: {expected:?}");
+    assert_eq!(told, expected);
 }
 
 #[test]
