@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; each installs what the machine lacks.
-.PHONY: demo test install broker-start broker-stop
+.PHONY: demo test chaos soak install broker-start broker-stop
 
 demo: install
 	cargo run --locked -- demo
@@ -16,3 +16,12 @@ broker-start:
 
 broker-stop:
 	@tests/broker/kafka.sh stop
+
+# Kills at random moments on a broker of its own, both delivery modes; what it showed stands in docs/reliability.md.
+# Smaller: UDMILL_CHAOS_MESSAGES, UDMILL_CHAOS_KILLS, UDMILL_CHAOS_BROKER_RESTARTS. Another schedule: UDMILL_CHAOS_SEED.
+chaos:
+	scripts/chaos.sh chaos
+
+# A sink that is away for minutes under full input, at three sizes of lag: UDMILL_SOAK_SIZES, UDMILL_SOAK_SECONDS.
+soak:
+	scripts/chaos.sh soak

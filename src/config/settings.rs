@@ -41,8 +41,14 @@ pub struct Run {
     pub drain_timeout_ms: u64,
     /// How long a revoked partition waits for what is being written. Unit: milliseconds. Default: 10,000; stays below the session timeout.
     pub revoke_timeout_ms: u64,
-    /// Default: `at_least_once`.
+    /// `at_least_once`: nothing is lost, a crash repeats a little; `exactly_once`: Kafka transactions, for readers with
+    /// `isolation.level = read_committed`. Default: `at_least_once`.
     pub delivery: Delivery,
+    /// With `exactly_once`: how long one transaction takes messages in, and so how late readers see them. Unit: milliseconds. Default: 1,000.
+    pub transaction_interval_ms: u64,
+    /// With `exactly_once`: a name that this process has alone in its group and keeps over restarts, so that a restart ends at once what a
+    /// crash left open. Default: a fresh one every start; the broker then ends it after `transaction.timeout.ms` (30 s).
+    pub instance: Option<String>,
 }
 
 impl Default for Run {
@@ -53,6 +59,8 @@ impl Default for Run {
             drain_timeout_ms: 25_000,
             revoke_timeout_ms: 10_000,
             delivery: Delivery::AtLeastOnce,
+            transaction_interval_ms: 1000,
+            instance: None,
         }
     }
 }
@@ -71,7 +79,7 @@ pub enum Delivery {
     /// Nothing is lost; after a crash what came since the last commit is written again, with the same ids.
     #[default]
     AtLeastOnce,
-    /// Kafka transactions. Known, so that it is refused with a reason: this version does not offer it.
+    /// Kafka transactions: events, dead letters and offsets together or not at all.
     ExactlyOnce,
 }
 
@@ -376,8 +384,24 @@ impl Settings {
         if self.run.delivery == Delivery::ExactlyOnce {
             if eventhubs(&sink) || self.source.kafka.as_ref().is_some_and(|source| source.connection().is_eventhubs()) {
                 say("delivery", "`run.delivery = \"exactly_once\"` needs Kafka transactions, which Event Hubs does not offer; use `at_least_once`: repeats carry the same metadata.product_log_id".into());
-            } else {
-                say("delivery", "`run.delivery = \"exactly_once\"` is not offered by this version; use `at_least_once`: repeats carry the same metadata.product_log_id".into());
+            }
+            if self.source.kafka.as_ref().is_some_and(|source| source.bootstrap_servers != sink.bootstrap_servers) {
+                say("delivery", "`run.delivery = \"exactly_once\"` needs source and sink on one cluster: a transaction cannot hold offsets of another; use `at_least_once`: repeats carry the same metadata.product_log_id".into());
+            }
+            if self.source.kafka.as_ref().is_some_and(|source| source.redrive) {
+                say("redrive", "`source.kafka.redrive` waits for pieces of dead letters, which no transaction can; use `delivery = \"at_least_once\"` for it".into());
+            }
+            if !(50..=20_000).contains(&self.run.transaction_interval_ms) {
+                say(
+                    "transaction_interval_ms",
+                    format!(
+                        "`run.transaction_interval_ms` is {}; set 50 to 20000, well below `transaction.timeout.ms`",
+                        self.run.transaction_interval_ms
+                    ),
+                );
+            }
+            if self.run.instance.as_ref().is_some_and(String::is_empty) {
+                say("instance", "`run.instance` is empty; leave it out or give this process a name of its own".into());
             }
         }
         if self.output.is_empty() {

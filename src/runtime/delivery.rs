@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::Sender;
 
+use super::gate::Share;
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
 use crate::sink::kafka::{Acks, OutMessage, Refused};
@@ -19,6 +20,8 @@ pub struct Owed {
     pub failures: u32,
     /// Sent in a request of its own.
     pub alone: bool,
+    /// With transactions: holds the commit until this came back.
+    pub share: Option<Share>,
 }
 
 /// What was sent.
@@ -47,6 +50,8 @@ pub struct Failure {
     pub owed: Box<Owed>,
     /// Why, and the message itself.
     pub refused: Refused,
+    /// The producer did not take it; the broker knows nothing of it.
+    pub was_not_taken: bool,
 }
 
 /// Told by the producer's thread.
@@ -94,9 +99,9 @@ impl Delivery {
     }
 
     /// Hands something to the repair thread. It only ends after all workers, so the channel is open.
-    pub fn fail(&self, owed: Box<Owed>, refused: Refused) {
+    pub fn fail(&self, owed: Box<Owed>, refused: Refused, was_not_taken: bool) {
         self.metrics.kafka_errors.with_label_values(&["sink", refused.code.as_str()]).inc();
-        if self.failures.send(Failure { owed, refused }).is_err() && self.stop.phase() < Phase::GivenUp {
+        if self.failures.send(Failure { owed, refused, was_not_taken }).is_err() && self.stop.phase() < Phase::GivenUp {
             self.stop.fatal("the thread that handles undelivered messages ended".to_owned());
         }
     }
@@ -118,7 +123,7 @@ impl Acks for Delivery {
                 }
                 self.acknowledge(&owed.ticket);
             }
-            Err(refused) => self.fail(owed, refused),
+            Err(refused) => self.fail(owed, refused, false),
         }
     }
 

@@ -52,6 +52,17 @@ pub struct Intake {
 struct Assigned {
     partition: Arc<Partition>,
     stored: Option<i64>,
+    /// Offset of the first message of this assignment: where an abort goes back to when nothing is committed.
+    first: Option<i64>,
+    /// An abort ended its generation and it has not gone back yet: what comes is dropped.
+    is_rewinding: bool,
+    last_message_ms: u64,
+}
+
+impl Assigned {
+    fn new(partition: Partition, now_ms: u64) -> Assigned {
+        Assigned { partition: Arc::new(partition), stored: None, first: None, is_rewinding: false, last_message_ms: now_ms }
+    }
 }
 
 impl Intake {
@@ -92,12 +103,98 @@ impl Intake {
     }
 
     /// Brings the gauges up to date.
-    pub fn observe(&self) {
-        let oldest = self
-            .with(|assigned| assigned.values().filter_map(|one| one.partition.watermark(|watermark| watermark.oldest_begun_ms())).min());
-        let age = oldest.map_or(0.0, |begun_ms| (self.now_ms().saturating_sub(begun_ms)) as f64 / 1000.0);
-        self.metrics.unsettled_age.with_label_values(&[SOURCE]).set(age);
+    fn bring_up_to_date(&self) {
+        let now_ms = self.now_ms();
+        let age = |since_ms: u64| now_ms.saturating_sub(since_ms) as f64 / 1000.0;
+        let oldest = self.with(|assigned| {
+            let mut oldest: Option<u64> = None;
+            for one in assigned.values() {
+                let begun_ms = one.partition.watermark(|watermark| watermark.oldest_begun_ms());
+                oldest = oldest.into_iter().chain(begun_ms).min();
+                let labels = [SOURCE, &one.partition.label()];
+                self.metrics.partition_unsettled_age.with_label_values(&labels).set(begun_ms.map_or(0.0, age));
+                self.metrics.partition_message_age.with_label_values(&labels).set(age(one.last_message_ms));
+            }
+            oldest
+        });
+        self.metrics.unsettled_age.with_label_values(&[SOURCE]).set(oldest.map_or(0.0, age));
         self.metrics.in_flight.with_label_values(&[SOURCE]).set(self.budget.used_bytes() as i64);
+    }
+
+    /// Positions that moved since the last call.
+    pub fn moved(&self) -> Vec<Position> {
+        self.with(|assigned| {
+            let moved = assigned.values_mut().filter(|one| !one.is_rewinding).filter_map(|one| {
+                let offset = one.partition.watermark(|watermark| watermark.position());
+                (offset > one.stored).then(|| one.stored = offset)?;
+                Some(Position { topic: Arc::clone(&one.partition.topic), partition: one.partition.number, offset: offset? })
+            });
+            moved.collect()
+        })
+    }
+
+    /// Removes revoked partitions: what no worker has begun of them is given up.
+    pub fn take_away(&self, partitions: &[(String, i32)], lost: bool) -> Vec<Arc<Partition>> {
+        self.metrics.rebalances.with_label_values(&[if lost { "lost" } else { "revoked" }]).inc();
+        let gone: Vec<Arc<Partition>> = self.with(|assigned| {
+            let keys = partitions.iter().map(|(topic, number)| (Arc::<str>::from(topic.as_str()), *number));
+            keys.filter_map(|key| assigned.remove(&key)).map(|one| one.partition).collect()
+        });
+        for partition in &gone {
+            partition.revoke();
+            let label = partition.label();
+            // The gauges of a partition that another reads would stand still. One that was never set is not there to remove.
+            let _ = self.metrics.lag.remove_label_values(&[SOURCE, &label]);
+            let _ = self.metrics.partition_unsettled_age.remove_label_values(&[SOURCE, &label]);
+            let _ = self.metrics.partition_message_age.remove_label_values(&[SOURCE, &label]);
+        }
+        self.clear_assembly();
+        gone
+    }
+
+    /// Notes how long a revoke took.
+    pub fn revoke_ended(&self, partitions: usize, lost: bool, began: Instant) {
+        let seconds = began.elapsed().as_secs_f64();
+        self.metrics.latency_of("revoke").observe(seconds);
+        tracing::info!(partitions, lost, seconds, "partitions revoked");
+    }
+
+    /// Ends the generation of every partition: what is in flight of it moves nothing any more, and messages are dropped until
+    /// [`Intake::rewound`].
+    pub fn new_generation(&self) {
+        let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+        self.with(|assigned| {
+            for one in assigned.values_mut() {
+                one.partition.revoke();
+                let partition = Partition::new(Arc::clone(&one.partition.topic), one.partition.number, generation);
+                one.partition = Arc::new(partition);
+                one.stored = None;
+                // Without a message there is nothing to go back over.
+                one.is_rewinding = one.first.is_some();
+            }
+        });
+        self.clear_assembly();
+    }
+
+    /// The partitions that have to go back, each with the first offset of this assignment.
+    pub fn rewinding(&self) -> Vec<Position> {
+        self.with(|assigned| {
+            let back = assigned.values().filter(|one| one.is_rewinding).filter_map(|one| {
+                Some(Position { topic: Arc::clone(&one.partition.topic), partition: one.partition.number, offset: one.first? })
+            });
+            back.collect()
+        })
+    }
+
+    /// These partitions stand where they are to go on.
+    pub fn rewound(&self, partitions: &[(Arc<str>, i32)]) {
+        self.with(|assigned| {
+            for key in partitions {
+                if let Some(one) = assigned.get_mut(key) {
+                    one.is_rewinding = false;
+                }
+            }
+        });
     }
 
     fn now_ms(&self) -> u64 {
@@ -151,15 +248,26 @@ impl Intake {
 impl Keeper for Intake {
     fn message(&self, message: &SourceMessage<'_>) {
         let key = (Arc::<str>::from(message.topic), message.partition);
-        let Some(partition) = self.with(|assigned| assigned.get(&key).map(|one| Arc::clone(&one.partition))) else {
+        let now_ms = self.now_ms();
+        let found = self.with(|assigned| {
+            assigned.get_mut(&key).map(|one| {
+                one.first.get_or_insert(message.offset);
+                one.last_message_ms = now_ms;
+                (Arc::clone(&one.partition), one.is_rewinding)
+            })
+        });
+        let Some((partition, is_rewinding)) = found else {
             // Not ours any more; whoever has it reads it.
             tracing::warn!(topic = message.topic, partition = message.partition, "message of a partition that is not assigned");
             return;
         };
+        if is_rewinding {
+            return;
+        }
         self.messages.inc();
         self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
         let taken = Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin: None };
-        let Some(ticket) = Ticket::begin(&partition, &self.budget, taken, Instant::now(), self.now_ms()) else {
+        let Some(ticket) = Ticket::begin(&partition, &self.budget, taken, Instant::now(), now_ms) else {
             tracing::debug!(topic = message.topic, offset = message.offset, "message handed over twice");
             return;
         };
@@ -179,8 +287,8 @@ impl Keeper for Intake {
         self.with(|assigned| {
             for (topic, number) in partitions {
                 let topic: Arc<str> = Arc::from(topic.as_str());
-                let partition = Arc::new(Partition::new(Arc::clone(&topic), *number, generation));
-                assigned.insert((topic, *number), Assigned { partition, stored: None });
+                let partition = Partition::new(Arc::clone(&topic), *number, generation);
+                assigned.insert((topic, *number), Assigned::new(partition, self.now_ms()));
             }
             tracing::info!(new = partitions.len(), all = assigned.len(), generation, "partitions assigned");
         });
@@ -189,18 +297,8 @@ impl Keeper for Intake {
     }
 
     fn revoked(&self, partitions: &[(String, i32)], lost: bool) -> Vec<Position> {
-        self.metrics.rebalances.with_label_values(&[if lost { "lost" } else { "revoked" }]).inc();
-        let gone: Vec<Arc<Partition>> = self.with(|assigned| {
-            let keys = partitions.iter().map(|(topic, number)| (Arc::<str>::from(topic.as_str()), *number));
-            keys.filter_map(|key| assigned.remove(&key)).map(|one| one.partition).collect()
-        });
-        for partition in &gone {
-            partition.revoke();
-            let name = partition.number.to_string();
-            // The gauge of a partition that another reads would stand still.
-            let _ = self.metrics.lag.remove_label_values(&[SOURCE, &format!("{}/{name}", partition.topic)]);
-        }
-        self.clear_assembly();
+        let began = Instant::now();
+        let gone = self.take_away(partitions, lost);
         let deadline = Instant::now() + self.settings.revoke_timeout;
         while !lost
             && gone.iter().any(|partition| partition.in_flight() > 0)
@@ -209,8 +307,7 @@ impl Keeper for Intake {
         {
             std::thread::park_timeout(Duration::from_millis(5));
         }
-        let unsettled: usize = gone.iter().map(|partition| partition.in_flight()).sum();
-        tracing::info!(partitions = gone.len(), lost, unsettled, "partitions revoked");
+        self.revoke_ended(gone.len(), lost, began);
         let position = |partition: &Arc<Partition>| {
             let offset = partition.watermark(|watermark| watermark.position())?;
             Some(Position { topic: Arc::clone(&partition.topic), partition: partition.number, offset })
@@ -219,15 +316,12 @@ impl Keeper for Intake {
     }
 
     fn positions(&self) -> Vec<Position> {
-        self.observe();
-        self.with(|assigned| {
-            let moved = assigned.values_mut().filter_map(|one| {
-                let offset = one.partition.watermark(|watermark| watermark.position());
-                (offset > one.stored).then(|| one.stored = offset)?;
-                Some(Position { topic: Arc::clone(&one.partition.topic), partition: one.partition.number, offset: offset? })
-            });
-            moved.collect()
-        })
+        self.bring_up_to_date();
+        self.moved()
+    }
+
+    fn observe(&self) {
+        self.bring_up_to_date();
     }
 
     fn is_full(&self) -> bool {
@@ -254,8 +348,15 @@ impl Keeper for Intake {
         self.stop.phase() == Phase::GivenUp || self.in_flight() == 0
     }
 
-    fn lag(&self, topic: &str, partition: i32, messages: i64) {
-        self.metrics.lag.with_label_values(&[SOURCE, &format!("{topic}/{partition}")]).set(messages);
+    fn newest(&self, topic: &str, partition: i32, end: i64) {
+        // librdkafka's own lag is unknown until something is committed, and with transactions it never hears of a commit.
+        let settled = self.with(|assigned| {
+            let one = assigned.get(&(Arc::<str>::from(topic), partition))?;
+            one.partition.watermark(|watermark| watermark.position()).or(one.first)
+        });
+        if let Some(settled) = settled {
+            self.metrics.lag.with_label_values(&[SOURCE, &format!("{topic}/{partition}")]).set((end - settled).max(0));
+        }
     }
 
     fn reachable(&self) {

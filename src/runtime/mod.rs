@@ -9,6 +9,8 @@ mod budget;
 mod delivery;
 mod engine_mill;
 #[cfg(feature = "kafka")]
+mod gate;
+#[cfg(feature = "kafka")]
 mod intake;
 mod mill;
 #[cfg(feature = "kafka")]
@@ -18,6 +20,8 @@ mod run;
 #[cfg(feature = "kafka")]
 mod stop;
 mod ticket;
+#[cfg(feature = "kafka")]
+mod transactions;
 mod watermark;
 #[cfg(feature = "kafka")]
 mod worker;

@@ -1,16 +1,17 @@
 //! What the sink gave back: sent again, turned into dead letters, or the end.
 //!
 //! A thread of its own does this, because the sink's thread must go on bringing acknowledgements while this one waits for room.
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::delivery::{Failure, What};
-use super::mill::MilledReject;
+use super::delivery::{Failure, Owed, What};
+use super::gate::{Gate, Refusal};
 use super::stop::Phase;
 use super::worker::Shared;
-use crate::sink::kafka::{Fate, OutMessage};
+use crate::sink::kafka::{Fate, OutMessage, Refused};
 use crate::telemetry::Component;
 
 /// How often the end is looked for.
@@ -34,7 +35,12 @@ pub fn repair(failures: &Receiver<Failure>, finished: &AtomicBool, shared: &Shar
 }
 
 fn one(failure: Failure, shared: &Shared) {
-    let Failure { mut owed, refused } = failure;
+    let Failure { mut owed, refused, was_not_taken } = failure;
+    if let Some(gate) = &shared.gate
+        && !(was_not_taken && refused.fate == Fate::Permanent)
+    {
+        return in_transaction(&owed, &refused, gate, shared);
+    }
     match (refused.fate, owed.what) {
         (Fate::Purged, _) => {}
         (Fate::Fatal, _) => {
@@ -46,7 +52,8 @@ fn one(failure: Failure, shared: &Shared) {
             if shared.health_fail(&text) {
                 tracing::warn!(code = refused.code, "sink: {text}");
             }
-            wait(shared, backoff(owed.failures));
+            let plain = backoff(owed.failures);
+            wait(shared, plain + plain.mul_f64(jitter() / 4.0));
             resend(owed, &refused.message, shared);
         }
         // Another message in the same request may be the large one.
@@ -55,20 +62,13 @@ fn one(failure: Failure, shared: &Shared) {
             resend(owed, &refused.message, shared);
         }
         (Fate::Permanent, What::Letter { .. }) => {
-            let help = "the record would be lost, so the process stops; nothing of its message was acknowledged";
-            let topic = &shared.dead_letter.topic;
-            shared.stop.fatal(format!("dead-letter topic `{topic}` refuses a dead letter ({}): {help}", refused.code));
+            shared.letter_refused(&refused.code);
         }
         (Fate::Permanent, What::Event { output, record }) => {
-            let ticket = owed.ticket;
-            let reject = MilledReject {
-                record: Some(record),
-                stage: "deliver",
-                code: if refused.too_large { "event_too_large" } else { "output_refused" },
-                path: String::new(),
-                detail: format!("topic `{}`: {}; the event has {} bytes", refused.message.topic, refused.code, refused.message.value.len()),
-                bytes: None,
-            };
+            // Its share is held to the end, so that no transaction is committed without the letter.
+            let (ticket, _share) = (owed.ticket, owed.share);
+            let refusal = Refusal { too_large: refused.too_large, code: refused.code };
+            let reject = shared.undeliverable(record, &refused.message.topic, &refusal, refused.message.value.len());
             match shared.seal(&ticket, &reject, Some(output)) {
                 Some(sealed) => {
                     // The event's own share becomes the first piece's.
@@ -81,13 +81,40 @@ fn one(failure: Failure, shared: &Shared) {
     }
 }
 
-fn resend(owed: Box<super::delivery::Owed>, message: &crate::sink::kafka::OwnedMessage, shared: &Shared) {
+/// One message that was not delivered dooms its transaction: it is aborted, and its input messages are read again.
+fn in_transaction(owed: &Owed, refused: &Refused, gate: &Gate, shared: &Shared) {
+    match (refused.fate, owed.what) {
+        // The abort itself threw it out, or a producer that is being replaced.
+        (Fate::Purged, _) => {}
+        // Another message in the same request may be the large one.
+        (Fate::Permanent, _) if refused.too_large && !gate.is_careful() => {
+            gate.ask_careful();
+            gate.ask_abort("a request was too large; its messages are sent one by one".to_owned());
+        }
+        (Fate::Permanent, What::Letter { .. }) => shared.letter_refused(&refused.code),
+        (Fate::Permanent, What::Event { output, record }) => {
+            let partition = &owed.ticket.partition;
+            let place = (std::sync::Arc::clone(&partition.topic), partition.number, owed.ticket.taken.offset, record, output);
+            gate.refuse(place, Refusal { too_large: refused.too_large, code: refused.code.clone() });
+            gate.ask_abort(format!("topic `{}` refuses an event ({}); it becomes a dead letter", refused.message.topic, refused.code));
+        }
+        (Fate::Retry | Fate::Fatal, _) => gate.ask_abort(format!("messages are not delivered ({})", refused.code)),
+    }
+}
+
+fn resend(owed: Box<Owed>, message: &crate::sink::kafka::OwnedMessage, shared: &Shared) {
     let headers: Vec<(&str, &[u8])> = message.headers.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
     shared.send(&OutMessage { topic: &message.topic, key: &message.key, value: &message.value, headers: &headers }, owed);
 }
 
 fn backoff(failures: u32) -> Duration {
     BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX)
+}
+
+/// A number from 0 to below 1, so that processes that failed together do not come back together.
+pub fn jitter() -> f64 {
+    // Keyed anew for every call; no more chance than that is needed.
+    (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Waits, but not past the end of the process.
@@ -99,6 +126,11 @@ fn wait(shared: &Shared, time: Duration) {
 }
 
 impl Shared {
+    fn letter_refused(&self, code: &str) {
+        let help = "the record would be lost, so the process stops; nothing of its message was acknowledged";
+        self.stop.fatal(format!("dead-letter topic `{}` refuses a dead letter ({code}): {help}", self.dead_letter.topic));
+    }
+
     fn health_fail(&self, text: &str) -> bool {
         self.delivery.health().fail(Component::Sink, text)
     }

@@ -3,20 +3,23 @@
 //! Start: workers and the repair thread, then the source. Stop: the source takes no more but keeps polling (so it stays in its group)
 //! until all is settled or the deadline passes, commits and leaves; then the queues close, workers end, the sink flushes, and the repair
 //! thread ends last, because until then the sink may still give something back.
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
+use super::gate::Gate;
 use super::intake::{Intake, IntakeSettings};
 use super::mill::Mills;
 use super::repair::repair;
 use super::stop::{Phase, Stop};
+use super::transactions::Transactions;
 use super::worker::{Shared, work};
 use crate::config::{Settings, TokenCache};
 use crate::sink::kafka::KafkaSink;
-use crate::source::kafka::{KafkaSource, Keeper};
+use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
 use crate::telemetry::{Component, CurrentDrift, Health, Metrics, serve};
 
 /// How the process ended.
@@ -156,6 +159,15 @@ fn reload(mills: &Arc<dyn Mills>, metrics: &Arc<Metrics>) {
     });
 }
 
+/// The group's name is in it, so that an operator can allow `udmill-GROUP-` as a prefix.
+fn transactional_id(settings: &Settings, group: &str) -> String {
+    let fresh = || {
+        let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        format!("{}-{nanos:x}-{:x}", std::process::id(), RandomState::new().hash_one(nanos) & 0xffff_ffff)
+    };
+    format!("udmill-{group}-{}", settings.run.instance.clone().unwrap_or_else(fresh))
+}
+
 /// Everything that runs between the brokers.
 struct Pipeline {
     intake: Arc<Intake>,
@@ -181,7 +193,10 @@ impl Pipeline {
         let (failed, failures) = crossbeam_channel::unbounded();
         let names: Vec<String> = settings.output.iter().map(|output| output.name.clone()).collect();
         let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, sink_connection.identity()));
-        let sink = KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone())
+        let exactly_once = settings.run.delivery == crate::config::Delivery::ExactlyOnce;
+        let transactional_id = exactly_once.then(|| transactional_id(settings, source.group_id()));
+        let gate = exactly_once.then(Arc::<Gate>::default);
+        let sink = KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
             .map_err(|error| RunError::Settings(error.to_string()))?;
         let shared = Arc::new(Shared {
             outputs: settings.output.clone(),
@@ -191,6 +206,7 @@ impl Pipeline {
             delivery,
             stop: Arc::clone(stop),
             metrics: Arc::clone(metrics),
+            gate: gate.clone(),
         });
         let mut queues = Vec::new();
         let mut threads = Vec::new();
@@ -215,13 +231,22 @@ impl Pipeline {
         };
         let intake = Arc::new(Intake::new(intake_settings, queues, stop, metrics, health));
         let keeper: Arc<dyn Keeper> = Arc::clone(&intake) as Arc<dyn Keeper>;
-        let source = KafkaSource::new(source, keeper, source_tokens.clone()).map_err(|error| RunError::Settings(error.to_string()))?;
+        let writer = gate.map(|gate| {
+            health.fail(Component::Transactions, "no transactional id yet");
+            let interval = Duration::from_millis(settings.run.transaction_interval_ms);
+            let revoke_timeout = Duration::from_millis(settings.run.revoke_timeout_ms);
+            let is_named = settings.run.instance.is_some();
+            Arc::new(Transactions::new(&intake, &shared, &gate, interval, revoke_timeout, is_named)) as Arc<dyn OffsetWriter>
+        });
+        let watched = writer.clone();
+        let source =
+            KafkaSource::new(source, keeper, source_tokens.clone(), writer).map_err(|error| RunError::Settings(error.to_string()))?;
         renew_tokens([source_tokens, sink_tokens].into_iter().flatten().collect(), stop)?;
         let crew = Crew { shared, workers: threads, repairing, repaired };
         let (taking, stopping) = (Arc::clone(&intake), Arc::clone(stop));
         let conductor = std::thread::Builder::new()
             .name("source".to_owned())
-            .spawn(move || conduct(source, &taking, crew, &stopping))
+            .spawn(move || conduct(source, &taking, crew, &stopping, watched.as_deref()))
             .map_err(|error| RunError::Settings(format!("thread `source`: {error}")))?;
         Ok(Pipeline { intake, conductor: Some(conductor) })
     }
@@ -248,11 +273,13 @@ struct Crew {
 }
 
 /// Runs the source on this thread, then takes everything down.
-fn conduct(source: KafkaSource, intake: &Intake, crew: Crew, stop: &Stop) -> Ended {
+fn conduct(source: KafkaSource, intake: &Intake, crew: Crew, stop: &Stop, writer: Option<&dyn OffsetWriter>) -> Ended {
     if let Err(error) = source.run() {
         stop.fatal(error.to_string());
     }
-    let unsettled = intake.in_flight();
+    // What was acknowledged in a transaction that was given up is not settled either; how many they are is known to nobody.
+    let is_open = writer.is_some_and(|writer| !writer.is_idle());
+    let unsettled = intake.in_flight().max(usize::from(is_open));
     if unsettled > 0 {
         // What is still on its way may not be acknowledged after the positions were committed and the partitions given away.
         stop.give_up();

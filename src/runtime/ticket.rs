@@ -34,6 +34,11 @@ impl Partition {
         }
     }
 
+    /// `topic/number`, the label of metrics.
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.topic, self.number)
+    }
+
     /// Runs `work` on the watermark. A panic of another holder cannot leave it half changed, so a poisoned lock is used on.
     pub fn watermark<T>(&self, work: impl FnOnce(&mut Watermark) -> T) -> T {
         work(&mut self.watermark.lock().unwrap_or_else(PoisonError::into_inner))

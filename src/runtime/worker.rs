@@ -6,6 +6,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::delivery::{Delivery, Owed, What, borrowed, owned};
+use super::gate::{Gate, Refusal};
 use super::intake::SOURCE;
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use super::stop::{Phase, Stop};
@@ -31,6 +32,8 @@ pub struct Shared {
     pub stop: Arc<Stop>,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
+    /// With transactions: who may send.
+    pub gate: Option<Arc<Gate>>,
 }
 
 /// The pieces of one dead letter, ready to send.
@@ -99,14 +102,36 @@ impl Shared {
                 value: &sealed.value[range.clone()],
                 headers: &borrowed(headers),
             };
-            self.send(&message, Box::new(Owed { ticket: Arc::clone(ticket), what: sealed.what, failures: 0, alone: false }));
+            self.send(&message, self.owed(ticket, sealed.what));
+        }
+    }
+
+    /// What is owed for something that is about to be sent.
+    fn owed(&self, ticket: &Arc<Ticket>, what: What) -> Box<Owed> {
+        let share = self.gate.as_ref().map(|gate| gate.share());
+        Box::new(Owed { ticket: Arc::clone(ticket), what, failures: 0, alone: false, share })
+    }
+
+    /// The reject of an event that an output does not take.
+    pub fn undeliverable(&self, record: u32, topic: &str, refusal: &Refusal, bytes: usize) -> MilledReject {
+        MilledReject {
+            record: Some(record),
+            stage: "deliver",
+            code: if refusal.too_large { "event_too_large" } else { "output_refused" },
+            path: String::new(),
+            detail: format!("topic `{topic}`: {}; the event has {bytes} bytes", refusal.code),
+            bytes: None,
         }
     }
 
     /// Sends a message, waiting for room as long as it takes. What the producer refuses goes the way of what the broker refuses.
     pub fn send(&self, message: &OutMessage<'_>, mut owed: Box<Owed>) {
         loop {
-            let sent = if owed.alone { self.sink.send_alone(message, owed) } else { self.sink.send(message, owed) };
+            if self.gate.as_ref().is_some_and(|gate| gate.is_discarding()) {
+                // Its transaction is being aborted; its message is read again.
+                return;
+            }
+            let sent = if owed.alone && self.gate.is_none() { self.sink.send_alone(message, owed) } else { self.sink.send(message, owed) };
             match sent {
                 Ok(()) => return,
                 Err((SendFault::Full, back)) => {
@@ -119,7 +144,7 @@ impl Shared {
                 Err((SendFault::Refused { fate, too_large, code }, mut back)) => {
                     // Refused before it was in a request: it is its own size that is too large.
                     back.alone |= too_large;
-                    return self.delivery.fail(back, Refused { fate, too_large, code, message: owned(message) });
+                    return self.delivery.fail(back, Refused { fate, too_large, code, message: owned(message) }, true);
                 }
             }
         }
@@ -142,7 +167,16 @@ pub fn work(index: usize, queue: &Receiver<Arc<Ticket>>, shared: &Shared) {
             // Given up: it stays unsettled, and whoever has the partition next reads it.
             continue;
         }
+        let pass = match &shared.gate {
+            None => None,
+            Some(gate) => match gate.enter(|| ticket.partition.is_revoked() || shared.stop.phase() == Phase::GivenUp) {
+                // It may have waited for an abort.
+                Some(pass) if !ticket.partition.is_revoked() => Some(pass),
+                _ => continue,
+            },
+        };
         worker.message(&ticket);
+        drop(pass);
         if worker.uncounted >= COUNT_EVERY || queue.is_empty() {
             worker.count();
         }
@@ -184,14 +218,29 @@ impl Worker<'_> {
         let only = ticket.taken.origin.as_ref().and_then(|origin| origin.output.as_deref());
         let wanted =
             |output: u16| self.shared.outputs.get(usize::from(output)).filter(|output| only.is_none_or(|only| only == output.name));
-        let letters: Vec<Sealed> = self.out.rejects().iter().filter_map(|reject| self.shared.seal(ticket, reject, None)).collect();
-        let events = self.out.events().iter().filter(|event| wanted(event.output).is_some()).count() as u32;
+        // With transactions an event that the broker refused is a dead letter when its message comes again.
+        let refusal = |record: u32, output: u16| {
+            let partition = &ticket.partition;
+            self.shared.gate.as_ref()?.refusal(&(Arc::clone(&partition.topic), partition.number, ticket.taken.offset, record, output))
+        };
+        let mut letters: Vec<Sealed> = self.out.rejects().iter().filter_map(|reject| self.shared.seal(ticket, reject, None)).collect();
+        let mut events = 0;
+        for event in self.out.events() {
+            let Some(output) = wanted(event.output) else { continue };
+            match refusal(event.record, event.output) {
+                None => events += 1,
+                Some(refusal) => {
+                    let reject = self.shared.undeliverable(event.record, &output.topic, &refusal, self.out.value(event).len());
+                    letters.extend(self.shared.seal(ticket, &reject, Some(event.output)));
+                }
+            }
+        }
         if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) {
             return;
         }
         let (partition, offset) = (ticket.partition.number.to_string(), ticket.taken.offset.to_string());
         for event in self.out.events() {
-            let Some(output) = wanted(event.output) else { continue };
+            let Some(output) = wanted(event.output).filter(|_| refusal(event.record, event.output).is_none()) else { continue };
             let mut headers: Vec<(&str, &[u8])> = Vec::with_capacity(6);
             headers.push((header::LOG_TYPE, self.out.log_type(event)));
             headers.push((header::MAPPING, self.out.mapping(event)));
@@ -213,7 +262,7 @@ impl Worker<'_> {
             };
             let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers: &headers };
             let what = What::Event { output: event.output, record: event.record };
-            self.shared.send(&message, Box::new(Owed { ticket: Arc::clone(ticket), what, failures: 0, alone: false }));
+            self.shared.send(&message, self.shared.owed(ticket, what));
         }
         for letter in &letters {
             self.shared.send_letter(ticket, letter);

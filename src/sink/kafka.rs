@@ -14,7 +14,13 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, NoCustomPartitioner, Produce
 use rdkafka::statistics::Statistics;
 use rdkafka::types::RDKafkaErrorCode;
 
+use arc_swap::ArcSwap;
+
 use crate::config::{Connection, TokenCache};
+
+mod transaction;
+
+pub use transaction::TransactionFault;
 
 /// Who is told what became of a message. All calls come from the producer's thread and must not block.
 pub trait Acks: Send + Sync + 'static {
@@ -126,7 +132,8 @@ type SinkProducer<A> = ThreadedProducer<SinkContext<A>, NoCustomPartitioner>;
 
 /// The producers.
 pub struct KafkaSink<A: Acks> {
-    producer: SinkProducer<A>,
+    /// Replaced when a transactional one cannot go on.
+    producer: ArcSwap<SinkProducer<A>>,
     alone: OnceLock<Result<SinkProducer<A>, String>>,
     config: ClientConfig,
     acks: Arc<A>,
@@ -135,12 +142,17 @@ pub struct KafkaSink<A: Acks> {
 }
 
 impl<A: Acks> KafkaSink<A> {
-    /// Makes the producer. Connecting happens in the background.
+    /// Makes the producer. Connecting happens in the background. With a `transactional_id` everything is sent in transactions.
     ///
     /// # Errors
     ///
     /// [`SinkError::Settings`]: a secret could not be read or librdkafka refuses a setting.
-    pub fn new(connection: &Connection, acks: Arc<A>, tokens: Option<Arc<TokenCache>>) -> Result<KafkaSink<A>, SinkError> {
+    pub fn new(
+        connection: &Connection,
+        acks: Arc<A>,
+        tokens: Option<Arc<TokenCache>>,
+        transactional_id: Option<&str>,
+    ) -> Result<KafkaSink<A>, SinkError> {
         let mut config = ClientConfig::new();
         for (key, value) in connection.librdkafka_settings().map_err(SinkError::Settings)? {
             config.set(key, value.expose());
@@ -148,8 +160,13 @@ impl<A: Acks> KafkaSink<A> {
         config.set("enable.idempotence", "true");
         config.set("acks", "all");
         config.set("linger.ms", "20");
-        // Never give a message up because brokers are away: the source pauses and waits.
-        config.set("message.timeout.ms", "0");
+        if transactional_id.is_some() {
+            // How long the broker holds readers back for a process that died; a transaction itself takes a second or so.
+            config.set("transaction.timeout.ms", "30000");
+        } else {
+            // Never give a message up because brokers are away: the source pauses and waits.
+            config.set("message.timeout.ms", "0");
+        }
         config.set("queue.buffering.max.kbytes", "65536");
         config.set("queue.buffering.max.messages", "200000");
         if connection.is_eventhubs() {
@@ -162,6 +179,9 @@ impl<A: Acks> KafkaSink<A> {
         for (key, value) in &connection.librdkafka {
             config.set(key, value);
         }
+        if let Some(id) = transactional_id {
+            config.set("transactional.id", id);
+        }
         config.set_log_level(RDKafkaLogLevel::Warning);
         let room = Arc::new(Room::default());
         let producer = make(&config, &acks, &tokens, &room).map_err(|error| match error {
@@ -170,7 +190,7 @@ impl<A: Acks> KafkaSink<A> {
             }
             other => SinkError::Settings(other.to_string()),
         })?;
-        Ok(KafkaSink { producer, alone: OnceLock::new(), config, acks, tokens, room })
+        Ok(KafkaSink { producer: ArcSwap::from_pointee(producer), alone: OnceLock::new(), config, acks, tokens, room })
     }
 
     /// Hands a message to the producer. It is acknowledged, or refused, through [`Acks::delivered`] with `owed`.
@@ -179,7 +199,7 @@ impl<A: Acks> KafkaSink<A> {
     ///
     /// Why it was not taken; `owed` comes back and [`Acks::delivered`] is not called.
     pub fn send(&self, message: &OutMessage<'_>, owed: Box<A::Owed>) -> Result<(), (SendFault, Box<A::Owed>)> {
-        send(&self.producer, message, owed)
+        send(&self.producer.load(), message, owed)
     }
 
     /// The same in a request of its own.
@@ -215,7 +235,7 @@ impl<A: Acks> KafkaSink<A> {
     /// [`SinkError::Flush`] when `timeout` passes before.
     pub fn flush(&self, timeout: Duration) -> Result<(), SinkError> {
         let alone = self.alone.get().and_then(|producer| producer.as_ref().ok());
-        for producer in [Some(&self.producer), alone].into_iter().flatten() {
+        for producer in [Some(&**self.producer.load()), alone].into_iter().flatten() {
             producer.flush(timeout).map_err(|error| SinkError::Flush(error.to_string()))?;
         }
         Ok(())
@@ -224,7 +244,7 @@ impl<A: Acks> KafkaSink<A> {
     /// Throws out what is not acknowledged: a stop that may wait no longer.
     pub fn purge(&self) {
         let alone = self.alone.get().and_then(|producer| producer.as_ref().ok());
-        for producer in [Some(&self.producer), alone].into_iter().flatten() {
+        for producer in [Some(&**self.producer.load()), alone].into_iter().flatten() {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
         }
     }

@@ -17,6 +17,10 @@ use rdkafka::{Offset, Timestamp, TopicPartitionList};
 
 use crate::config::{Connection, KafkaSource as SourceSettings, Start, TokenCache};
 
+mod member;
+
+pub use member::{Member, OffsetWriter};
+
 /// One message, borrowed from the client's buffer.
 #[derive(Debug)]
 pub struct SourceMessage<'a> {
@@ -56,6 +60,8 @@ pub trait Keeper: Send + Sync + 'static {
     fn revoked(&self, partitions: &[(String, i32)], lost: bool) -> Vec<Position>;
     /// Positions that moved since the last call.
     fn positions(&self) -> Vec<Position>;
+    /// Called several times a second, so that gauges follow.
+    fn observe(&self);
     /// No more room: the source pauses.
     fn is_full(&self) -> bool;
     /// Room again: a paused source goes on.
@@ -66,8 +72,8 @@ pub trait Keeper: Send + Sync + 'static {
     fn is_draining(&self) -> bool;
     /// Draining is over: everything is settled, or it takes too long.
     fn is_drained(&self) -> bool;
-    /// Messages between the committed and the newest offset of a partition.
-    fn lag(&self, topic: &str, partition: i32, messages: i64);
+    /// The offset behind the newest message of a partition, told every few seconds.
+    fn newest(&self, topic: &str, partition: i32, end: i64);
     /// At least one broker is connected and has let us in.
     fn reachable(&self);
     /// Something is wrong that librdkafka tries to mend by itself. `code` is from librdkafka's closed list.
@@ -96,6 +102,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub struct SourceContext {
     keeper: Arc<dyn Keeper>,
     tokens: Option<Arc<TokenCache>>,
+    writer: Option<Arc<dyn OffsetWriter>>,
     rebalanced: AtomicBool,
 }
 
@@ -106,12 +113,17 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Makes the consumer and subscribes. Connecting happens in the background.
+    /// Makes the consumer and subscribes. Connecting happens in the background. With a `writer` the consumer commits nothing itself.
     ///
     /// # Errors
     ///
     /// [`SourceError::Settings`]: a secret could not be read or librdkafka refuses a setting.
-    pub fn new(settings: &SourceSettings, keeper: Arc<dyn Keeper>, tokens: Option<Arc<TokenCache>>) -> Result<KafkaSource, SourceError> {
+    pub fn new(
+        settings: &SourceSettings,
+        keeper: Arc<dyn Keeper>,
+        tokens: Option<Arc<TokenCache>>,
+        writer: Option<Arc<dyn OffsetWriter>>,
+    ) -> Result<KafkaSource, SourceError> {
         let connection = settings.connection();
         let mut config = ClientConfig::new();
         for (key, value) in connection.librdkafka_settings().map_err(SourceError::Settings)? {
@@ -129,11 +141,15 @@ impl KafkaSource {
             config.set(key, value);
         }
         // Set last: the promise of delivery rests on these.
-        config.set("enable.auto.commit", "true");
+        config.set("enable.auto.commit", if writer.is_some() { "false" } else { "true" });
         config.set("enable.auto.offset.store", "false");
         config.set("enable.partition.eof", "false");
+        if writer.is_some() {
+            // Also makes the coordinator hold a committed offset back while a transaction over it is open.
+            config.set("isolation.level", "read_committed");
+        }
         config.set_log_level(RDKafkaLogLevel::Warning);
-        let context = SourceContext { keeper: Arc::clone(&keeper), tokens, rebalanced: AtomicBool::new(false) };
+        let context = SourceContext { keeper: Arc::clone(&keeper), tokens, writer, rebalanced: AtomicBool::new(false) };
         let consumer: BaseConsumer<SourceContext> =
             config.create_with_context(context).map_err(|error| SourceError::Settings(explain(&connection, &error)))?;
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
@@ -150,8 +166,11 @@ impl KafkaSource {
     pub fn run(&self) -> Result<(), SourceError> {
         let mut paused = false;
         let mut stored = Instant::now();
+        let writer = self.consumer.context().writer.clone();
+        let member = Member { consumer: &self.consumer };
+        let mut busy = false;
         let ended = loop {
-            match self.consumer.poll(POLL) {
+            match self.consumer.poll(if busy { Duration::ZERO } else { POLL }) {
                 Some(Ok(message)) => self.keeper.message(&borrow(&message)),
                 Some(Err(error)) => {
                     if let KafkaError::MessageConsumptionFatal(_) = error {
@@ -191,10 +210,16 @@ impl KafkaSource {
                 self.store();
                 stored = Instant::now();
             }
-            if draining && self.keeper.is_drained() {
+            busy = writer.as_ref().is_some_and(|writer| writer.turn(&member));
+            if draining && self.keeper.is_drained() && writer.as_ref().is_none_or(|writer| writer.is_idle()) {
                 break Ok(());
             }
         };
+        if let Some(writer) = writer {
+            writer.end(&member);
+            self.consumer.unsubscribe();
+            return ended;
+        }
         self.store();
         // The commit at the end is asked for by name, so that its failure shows. Nothing stored is no failure.
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
@@ -206,6 +231,9 @@ impl KafkaSource {
     }
 
     fn store(&self) {
+        if self.consumer.context().writer.is_some() {
+            return self.keeper.observe();
+        }
         let positions = self.keeper.positions();
         if positions.is_empty() {
             return;
@@ -242,8 +270,8 @@ impl ClientContext for SourceContext {
             self.keeper.reachable();
         }
         for topic in statistics.topics.values() {
-            for partition in topic.partitions.values().filter(|partition| partition.partition >= 0 && partition.consumer_lag >= 0) {
-                self.keeper.lag(&topic.topic, partition.partition, partition.consumer_lag);
+            for partition in topic.partitions.values().filter(|partition| partition.partition >= 0 && partition.hi_offset >= 0) {
+                self.keeper.newest(&topic.topic, partition.partition, partition.hi_offset);
             }
         }
     }
@@ -266,6 +294,9 @@ impl ConsumerContext for SourceContext {
             Rebalance::Assign(partitions) => self.keeper.assigned(&names(partitions)),
             Rebalance::Revoke(partitions) => {
                 let lost = consumer.assignment_lost();
+                if let Some(writer) = &self.writer {
+                    return writer.revoked(&names(partitions), lost, &Member { consumer });
+                }
                 let positions = self.keeper.revoked(&names(partitions), lost);
                 if !lost && !positions.is_empty() {
                     let result = consumer.commit(&list(&positions), CommitMode::Sync);

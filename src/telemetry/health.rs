@@ -12,6 +12,8 @@ pub enum Component {
     Assignment,
     /// The sink's brokers can be reached and accept the credentials.
     Sink,
+    /// Transactions are committed.
+    Transactions,
     /// Not draining and not stopped by a fault.
     Running,
 }
@@ -23,6 +25,7 @@ impl Component {
             Component::Source => "source",
             Component::Assignment => "assignment",
             Component::Sink => "sink",
+            Component::Transactions => "transactions",
             Component::Running => "running",
         }
     }

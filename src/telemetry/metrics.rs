@@ -38,11 +38,16 @@ pub struct Metrics {
     pub last_message: IntGaugeVec,
     /// Age of the oldest unsettled message.
     pub unsettled_age: prometheus::GaugeVec,
+    /// Age of the oldest unsettled message of a partition.
+    pub partition_unsettled_age: prometheus::GaugeVec,
+    /// Time since a partition's last message, or since its assignment.
+    pub partition_message_age: prometheus::GaugeVec,
     /// Bytes taken and not settled.
     pub in_flight: IntGaugeVec,
     /// 1 while backpressure holds the source.
     pub paused: IntGaugeVec,
-    /// `process`: one message through the engine; `settle`: from taking it until all is acknowledged.
+    /// `process`: one message through the engine; `settle`: from taking it until all is acknowledged;
+    /// `revoke`: a rebalance, from the call until the partitions are free.
     pub latency: HistogramVec,
     /// Look-ups in the enrichers' caches.
     pub cache_lookups: IntCounterVec,
@@ -56,6 +61,8 @@ pub struct Metrics {
     pub rebalances: IntCounterVec,
     /// Offset commits.
     pub commits: IntCounterVec,
+    /// Transactions, with exactly-once delivery: `committed`, `aborted`.
+    pub transactions: IntCounterVec,
     /// Reloads of mappings and databases.
     pub reloads: IntCounterVec,
     /// 1 when `/health/ready` answers 200.
@@ -88,13 +95,19 @@ impl Metrics {
             ),
             lag: gauge(&registry, "udmill_lag_messages", "Messages on the broker that are not settled.", &["source", "partition"]),
             last_message: gauge(&registry, "udmill_last_message_timestamp_seconds", "Unix time of the last message taken.", &["source"]),
-            unsettled_age: {
-                let opts = Opts::new("udmill_unsettled_age_seconds", "Age of the oldest unsettled message.");
-                register(
-                    &registry,
-                    prometheus::GaugeVec::new(opts, &["source"]).expect("name and labels are constants that a test declares"),
-                )
-            },
+            unsettled_age: seconds(&registry, "udmill_unsettled_age_seconds", "Age of the oldest unsettled message.", &["source"]),
+            partition_unsettled_age: seconds(
+                &registry,
+                "udmill_partition_unsettled_age_seconds",
+                "Age of the oldest unsettled message of a partition.",
+                &["source", "partition"],
+            ),
+            partition_message_age: seconds(
+                &registry,
+                "udmill_partition_message_age_seconds",
+                "Time since a partition's last message, or since its assignment.",
+                &["source", "partition"],
+            ),
             in_flight: gauge(&registry, "udmill_in_flight_bytes", "Bytes taken and not settled.", &["source"]),
             paused: gauge(&registry, "udmill_paused", "1 while backpressure holds the source.", &["source"]),
             latency: {
@@ -108,6 +121,7 @@ impl Metrics {
             delivered: counter(&registry, "udmill_delivered_total", "Events acknowledged, by output.", &["output"]),
             rebalances: counter(&registry, "udmill_rebalances_total", "Rebalances of the consumer group.", &["kind"]),
             commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
+            transactions: counter(&registry, "udmill_transactions_total", "Transactions of exactly-once delivery.", &["result"]),
             reloads: counter(&registry, "udmill_reloads_total", "Reloads of mappings and databases.", &["result"]),
             ready: {
                 let gauge = IntGauge::new("udmill_ready", "1 when /health/ready answers 200.");
@@ -195,6 +209,11 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> C
 
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     register(registry, IntCounterVec::new(Opts::new(name, help), labels).expect("name and labels are constants that a test declares"))
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::GaugeVec {
+    let made = prometheus::GaugeVec::new(Opts::new(name, help), labels);
+    register(registry, made.expect("name and labels are constants that a test declares"))
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

@@ -21,7 +21,8 @@ const BROKEN_EVERY: usize = 500;
 /// This run is long: the machine may be busy with others.
 const LONG: Duration = Duration::from_secs(400);
 
-fn openai(number: usize) -> String {
+/// An audit event of its own for every number.
+pub fn openai(number: usize) -> String {
     let types = ["login.succeeded", "api_key.created", "project.updated", "user.added", "something.new"];
     format!(
         "{{\"id\":\"audit_log-{number}\",\"type\":\"{}\",\"effective_at\":{},\"actor\":{{\"type\":\"session\",\"session\":{{\"user\":{{\"id\":\"user-{}\",\"email\":\"user{}@example.com\"}},\"ip_address\":\"192.0.2.{}\"}}}}}}",

@@ -182,6 +182,7 @@ pub fn read_each(broker: &Broker, topic: &str, mut take: impl FnMut(Plain)) -> R
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        .set("isolation.level", "read_committed")
         .create()
         .map_err(|error| error.to_string())?;
     let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(30)).map_err(|error| error.to_string())?;

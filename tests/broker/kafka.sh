@@ -3,6 +3,8 @@
 #
 #   tests/broker/kafka.sh start   fetch (once), format, start, wait until it answers; prints the same as `env`
 #   tests/broker/kafka.sh env     the variables the tests read, as `export NAME=value` lines
+#   tests/broker/kafka.sh halt    stop it with SIGKILL, keeping its data
+#   tests/broker/kafka.sh resume  start it again over the same data, on the same ports
 #   tests/broker/kafka.sh stop    stop the broker this folder started, by its process id
 #   tests/broker/kafka.sh fetch   only fetch the jars
 #
@@ -105,6 +107,8 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+# A transaction whose process died is ended soon after its timeout, not at the next look ten seconds later.
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 group.initial.rebalance.delay.ms=0
 log.segment.bytes=67108864
 ssl.keystore.type=PKCS12
@@ -141,6 +145,43 @@ P
 
 java_run() { java -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$work/log4j2.properties" -cp "$lib/*" "$@"; }
 
+# Starts the broker over what is in $work and waits until it answers.
+launch() {
+  local pid port
+  port="$(sed -n 's|^listeners=PLAINTEXT://127.0.0.1:\([0-9]*\),.*|\1|p' "$work/server.properties")"
+  # A process group of its own, so that an interrupt at the terminal does not take the broker first.
+  setsid java -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$work/log4j2.properties" -cp "$lib/*" \
+    kafka.Kafka "$work/server.properties" >"$work/broker.log" 2>&1 </dev/null &
+  pid=$!
+  printf '%s\n' "$pid" >"$pid_file"
+  local deadline=$((SECONDS + start_seconds))
+  until grep -q 'Kafka Server started' "$work/broker.log" && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+    if ! kill -0 "$pid" 2>/dev/null; then
+      tail -n 30 "$work/broker.log" >&2
+      die "the broker ended while starting; its log is $work/broker.log"
+    fi
+    [ "$SECONDS" -lt "$deadline" ] || { tail -n 30 "$work/broker.log" >&2; stop; die "the broker was not ready after $start_seconds s"; }
+    read -rt 0.2 <> <(:) || true
+  done
+}
+
+halt() {
+  local pid
+  pid="$(running_pid)" || { say "nothing runs"; return 0; }
+  kill -KILL "$pid"
+  while [ -e "/proc/$pid" ] && [ "$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$pid/status" 2>/dev/null)" != Z ]; do
+    read -rt 0.05 <> <(:) || true
+  done
+  rm -f "$pid_file"
+}
+
+resume() {
+  local pid
+  [ -f "$work/server.properties" ] || die "nothing to resume; use \`$0 start\`"
+  if pid="$(running_pid)"; then say "already runs as process $pid"; return 0; fi
+  launch
+}
+
 start() {
   local pid
   if pid="$(running_pid)"; then
@@ -161,20 +202,8 @@ start() {
     --add-scram "SCRAM-SHA-256=[name=$scram_user,password=$scram_password]" \
     --add-scram "SCRAM-SHA-512=[name=$scram_user,password=$scram_password]" >"$work/format.log" 2>&1 \
     || { cat "$work/format.log" >&2; die "the storage could not be formatted"; }
-  # A process group of its own, so that an interrupt at the terminal does not take the broker first.
-  setsid java -Xms256m -Xmx512m -XX:+UseSerialGC "-Dlog4j2.configurationFile=$work/log4j2.properties" -cp "$lib/*" \
-    kafka.Kafka "$work/server.properties" >"$work/broker.log" 2>&1 </dev/null &
-  pid=$!
-  printf '%s\n' "$pid" >"$pid_file"
-  local deadline=$((SECONDS + start_seconds))
-  until grep -q 'Kafka Server started' "$work/broker.log" && (exec 3<>"/dev/tcp/127.0.0.1/$plain_port") 2>/dev/null; do
-    if ! kill -0 "$pid" 2>/dev/null; then
-      tail -n 30 "$work/broker.log" >&2
-      die "the broker ended while starting; its log is $work/broker.log"
-    fi
-    [ "$SECONDS" -lt "$deadline" ] || { tail -n 30 "$work/broker.log" >&2; stop; die "the broker was not ready after $start_seconds s"; }
-    read -rt 0.2 <> <(:) || true
-  done
+  launch
+  pid="$(cat "$pid_file")"
   say "Apache Kafka runs as process $pid on 127.0.0.1:$plain_port (plain) and 127.0.0.1:$tls_port (TLS)"
   cat "$work/env"
 }
@@ -195,6 +224,8 @@ stop() {
 case "${1:-}" in
   start) start ;;
   stop) stop ;;
+  halt) halt ;;
+  resume) resume ;;
   fetch) fetch ;;
   env) running_pid >/dev/null || die "no broker runs here; start it with \`$0 start\`"; cat "$work/env" ;;
   *) die "say start, stop, env or fetch" ;;

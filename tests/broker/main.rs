@@ -4,14 +4,18 @@
 //! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead. The process under test is this binary started again,
 //! see `child.rs`.
 mod broker;
+mod chaos;
 mod child;
 mod delivery;
 mod engine;
+mod exactly_once;
 mod group;
 mod harness;
 mod letters;
 mod process;
+mod rebalance;
 mod security;
+mod soak;
 
 use std::process::ExitCode;
 
@@ -27,8 +31,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let cases: Vec<(&str, harness::Case)> =
-        [broker::CASES, delivery::CASES, engine::CASES, group::CASES, letters::CASES, security::CASES].concat();
+    let cases: Vec<(&str, harness::Case)> = [
+        broker::CASES,
+        chaos::CASES,
+        delivery::CASES,
+        exactly_once::CASES,
+        engine::CASES,
+        group::CASES,
+        letters::CASES,
+        rebalance::CASES,
+        security::CASES,
+        soak::CASES,
+    ]
+    .concat();
     let trials = cases
         .into_iter()
         .map(|(name, case)| libtest_mimic::Trial::test(name, move || case().map_err(Into::into)).with_ignored_flag(!here))

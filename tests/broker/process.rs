@@ -92,6 +92,18 @@ impl Process {
         Ok(process)
     }
 
+    /// The exit code, when it has ended.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.child.try_wait().ok().flatten().map(|status| status.code().unwrap_or(-1))
+    }
+
+    /// The resident set. Unit: bytes. 0 when it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+    }
+
     /// What it wrote to its log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no writer panics").clone()
