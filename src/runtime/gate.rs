@@ -15,6 +15,7 @@ pub struct Gate {
     discarding: AtomicBool,
     wish: Mutex<Option<String>>,
     careful: AtomicBool,
+    sends_alone: AtomicBool,
     refused: Mutex<HashMap<Place, Refusal>>,
     has_refused: AtomicBool,
 }
@@ -143,6 +144,16 @@ impl Gate {
     /// Whether [`Gate::ask_careful`] was called.
     pub fn is_careful(&self) -> bool {
         self.careful.load(Ordering::Acquire)
+    }
+
+    /// The producer from now on sends one message a request, or does not.
+    pub fn set_sends_alone(&self, alone: bool) {
+        self.sends_alone.store(alone, Ordering::Release);
+    }
+
+    /// Whether what is sent now goes in a request of its own.
+    pub fn sends_alone(&self) -> bool {
+        self.sends_alone.load(Ordering::Acquire)
     }
 
     /// The careful transaction is committed.

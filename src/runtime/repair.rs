@@ -87,7 +87,7 @@ fn in_transaction(owed: &Owed, refused: &Refused, gate: &Gate, shared: &Shared) 
         // The abort itself threw it out, or a producer that is being replaced.
         (Fate::Purged, _) => {}
         // Another message in the same request may be the large one.
-        (Fate::Permanent, _) if refused.too_large && !gate.is_careful() => {
+        (Fate::Permanent, _) if refused.too_large && !owed.alone => {
             gate.ask_careful();
             gate.ask_abort("a request was too large; its messages are sent one by one".to_owned());
         }

@@ -286,7 +286,10 @@ impl Transactions {
     fn renew(&self, own: &mut Own) {
         own.is_careful = self.gate.is_careful();
         match self.shared.sink.renew(own.is_careful) {
-            Ok(()) => own.state = State::Starting,
+            Ok(()) => {
+                self.gate.set_sends_alone(own.is_careful);
+                own.state = State::Starting;
+            }
             Err(error) => self.shared.stop.fatal(error.to_string()),
         }
     }
@@ -400,8 +403,11 @@ impl OffsetWriter for Transactions {
 
     fn end(&self, member: &Member<'_>) {
         self.own(|own| {
-            let has_messages = !matches!(own.state, State::Starting | State::Rewinding | State::Between)
-                && !(own.state == State::Open && self.gate.entered() == 0);
+            let has_messages = match own.state {
+                State::Starting | State::Rewinding | State::Between => false,
+                State::Open => self.gate.entered() > 0,
+                _ => true,
+            };
             if has_messages && own.state != State::Aborting {
                 self.begin_abort(own, "the process ends");
             }

@@ -109,7 +109,8 @@ impl Shared {
     /// What is owed for something that is about to be sent.
     fn owed(&self, ticket: &Arc<Ticket>, what: What) -> Box<Owed> {
         let share = self.gate.as_ref().map(|gate| gate.share());
-        Box::new(Owed { ticket: Arc::clone(ticket), what, failures: 0, alone: false, share })
+        let alone = self.gate.as_ref().is_some_and(|gate| gate.sends_alone());
+        Box::new(Owed { ticket: Arc::clone(ticket), what, failures: 0, alone, share })
     }
 
     /// The reject of an event that an output does not take.

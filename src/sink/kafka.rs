@@ -167,8 +167,9 @@ impl<A: Acks> KafkaSink<A> {
             // Never give a message up because brokers are away: the source pauses and waits.
             config.set("message.timeout.ms", "0");
         }
-        config.set("queue.buffering.max.kbytes", "65536");
-        config.set("queue.buffering.max.messages", "200000");
+        // Hundreds of times what 20 ms of linger need; each message also costs about half a kilobyte beside its bytes.
+        config.set("queue.buffering.max.kbytes", "16384");
+        config.set("queue.buffering.max.messages", "50000");
         if connection.is_eventhubs() {
             config.set("compression.type", "none");
             config.set("request.timeout.ms", "60000");
