@@ -415,7 +415,9 @@ impl OffsetWriter for Transactions {
             self.gate.discard();
             let deadline = Instant::now() + END_TIMEOUT;
             while own.state == State::Aborting && Instant::now() < deadline {
-                self.step(own, member);
+                if !self.step(own, member) {
+                    std::thread::park_timeout(WAIT);
+                }
             }
         });
     }
