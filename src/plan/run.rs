@@ -176,6 +176,9 @@ impl Plan {
     fn each<S: PartSink>(&self, state: &mut State, tools: &mut Tools<'_>, run: &mut Run<'_, S>, level: usize) {
         let scope = &self.scopes[self.part_scopes[level] as usize];
         self.read_all(state, tools.doc, tools.decoder, &scope.from);
+        if state.found.is_empty() && scope.split.is_some() {
+            self.read_unwrapped(state, tools.doc, tools.decoder, &scope.from);
+        }
         let elements: Vec<u32> = state.found.iter().map(|item| item.node).collect();
         for (number, element) in elements.into_iter().enumerate() {
             if run.parts >= MAX_PARTS {

@@ -131,6 +131,16 @@ impl Plan {
         }
         follow(state, doc, decoder, slot.node, &source.tail, Value::ABSENT);
     }
+
+    /// The text that stands where a path expects a list of texts, into `state.found`: exporters unwrap a list of one.
+    pub(crate) fn read_unwrapped(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, source: &SourceRef) {
+        let Some((Tail::From(0), before)) = source.tail.split_last() else { return };
+        let slot = state.slots[source.slot as usize];
+        if slot.node != NO_NODE {
+            follow(state, doc, decoder, slot.node, before, Value::ABSENT);
+            state.found.retain(|item| item.value.tag == Tag::Text);
+        }
+    }
 }
 
 /// Follows a tail from `node` and pushes what it finds.
