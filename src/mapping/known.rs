@@ -206,7 +206,7 @@ fn begin<'a>(path: &'a SourcePath, table: &'a Table, words: &mut Vec<Word>, show
                 shown.push(name);
                 continue;
             }
-            Step::Index(_) | Step::From(_) | Step::Each => (Word::Element, "*"),
+            Step::Index(_) | Step::From(_) | Step::Each | Step::Where(..) => (Word::Element, "*"),
             Step::Members => (Word::Member, "*"),
             Step::Leaves => (Word::Rest, "**"),
             Step::Json | Step::ElementIndex => continue,

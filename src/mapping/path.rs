@@ -139,11 +139,19 @@ impl Source<'_> {
         if let Some(inner) = rest.strip_prefix('[') {
             let Some(end) = inner.find(']') else { return fault("M006", self.at, 1, "`[` is not closed") };
             let (from, len) = (self.at, end + 2);
+            if let Some((name, text)) = inner[..end].split_once('=') {
+                if name.is_empty() || !name.chars().all(is_bare) || text.is_empty() {
+                    return fault("M006", from, len, "in brackets a member and its text are expected: `[key=Client]`, `[key=*]`");
+                }
+                let step = Step::Where(name.to_owned(), (text != "*").then(|| text.to_owned()));
+                self.at += len;
+                return Ok(step);
+            }
             let number = inner[..end].strip_suffix("..");
             let step = match (number, number.unwrap_or(&inner[..end]).parse()) {
                 (Some(_), Ok(first)) => Step::From(first),
                 (None, Ok(index)) => Step::Index(index),
-                (_, Err(_)) => return fault("M006", from, len, "in brackets a source path takes a position, `1..` or `*`"),
+                (_, Err(_)) => return fault("M006", from, len, "in brackets a source path takes a position, `1..`, `*` or `member=text`"),
             };
             self.at += len;
             return Ok(step);
@@ -278,6 +286,12 @@ mod tests {
             ("a[0].b", Root::Record, vec![member("a"), Step::Index(0), member("b")]),
             ("a[1..]", Root::Record, vec![member("a"), Step::From(1)]),
             ("a[*].b", Root::Record, vec![member("a"), Step::Each, member("b")]),
+            (
+                "a[key=User-Agent 2.0].b",
+                Root::Record,
+                vec![member("a"), Step::Where("key".into(), Some("User-Agent 2.0".into())), member("b")],
+            ),
+            ("a[key=*].b", Root::Record, vec![member("a"), Step::Where("key".into(), None), member("b")]),
             ("a.*", Root::Record, vec![member("a"), Step::Members]),
             ("a.**", Root::Record, vec![member("a"), Step::Leaves]),
             ("a>json.b>json", Root::Record, vec![member("a"), Step::Json, member("b"), Step::Json]),
@@ -302,6 +316,8 @@ mod tests {
             ("a b", "M006", 1),
             ("a/b", "M006", 1),
             ("a[x]", "M006", 1),
+            ("a[=x]", "M006", 1),
+            ("a[key=]", "M006", 1),
             ("a[", "M006", 1),
             ("a.\"b", "M006", 2),
             ("a.\"\"", "M006", 2),

@@ -209,6 +209,8 @@ pub enum Step {
     From(u32),
     /// `[*]`
     Each,
+    /// `[name=text]`: the first element whose member says that; `[name=*]`: every element, what its member says is the key.
+    Where(String, Option<String>),
     /// `.*`
     Members,
     /// `.**`

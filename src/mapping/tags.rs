@@ -186,7 +186,12 @@ impl Reader<'_, '_> {
 fn one_path(node: Node<'_>, names: &path::Names, faults: &mut Faults) -> Option<SourcePath> {
     let text = node.text(faults)?;
     match path::source(text, node.span, names) {
-        Ok(path) if path.steps.iter().any(|step| matches!(step, Step::From(_) | Step::Each | Step::Members | Step::Leaves)) => {
+        Ok(path)
+            if path
+                .steps
+                .iter()
+                .any(|step| matches!(step, Step::From(_) | Step::Each | Step::Where(_, None) | Step::Members | Step::Leaves)) =>
+        {
             faults.push(Diagnostic::error("M055", node.span, format!("`{text}` gives several values, and a tag takes one")));
             None
         }

@@ -34,6 +34,8 @@ pub(crate) struct SourceRef {
 pub(crate) enum Tail {
     Index(u32),
     From(u32),
+    /// The first element whose member says the text; without a text every one, and what the member says is the key.
+    Where(Box<[u8]>, Option<Box<[u8]>>),
     Members,
     Leaves,
     Member(Box<[u8]>),

@@ -178,6 +178,22 @@ fn follow(state: &mut State, doc: &mut Doc, decoder: &mut Decoder, node: u32, ta
                 at = doc.after(at);
             }
         }
+        Tail::Where(name, text) if here.kind == Kind::Array => {
+            let mut at = node + 1;
+            for _ in 0..here.len {
+                let said = doc.member(at, name).map_or(Value::ABSENT, |member| Value::of(doc, doc.node(member)));
+                if said.tag == Tag::Text {
+                    match text {
+                        None => follow(state, doc, decoder, at, rest, said),
+                        Some(text) if said.bytes(&doc.text).eq_ignore_ascii_case(text) => {
+                            return follow(state, doc, decoder, at, rest, key);
+                        }
+                        Some(_) => {}
+                    }
+                }
+                at = doc.after(at);
+            }
+        }
         Tail::Members if here.kind == Kind::Object => {
             let mut at = node + 1;
             for _ in 0..here.len {

@@ -296,6 +296,9 @@ fn generic_events_stand_only_where_the_rules_say() {
         "azure/keyvault",
         "azure/machine_learning",
         "azure/api_management",
+        "azure/entra_audit",
+        "azure/entra_risk",
+        "azure/graph_activity",
     ] {
         assert!(generic(name).is_empty(), "{name} has GENERIC_EVENTs");
     }

@@ -16,6 +16,7 @@ mod flows;
 mod generated_docs;
 mod golden;
 mod insight;
+mod instants;
 mod layers;
 mod mills;
 mod mmdb;

@@ -135,7 +135,7 @@ fn contradict(a: &Condition, b: &Condition) -> bool {
 /// A path that may give several values: two tests of it may hold for different ones.
 fn is_list(path: &crate::mapping::table::SourcePath) -> bool {
     use crate::mapping::table::Step;
-    path.steps.iter().any(|step| matches!(step, Step::From(_) | Step::Each | Step::Members | Step::Leaves))
+    path.steps.iter().any(|step| matches!(step, Step::From(_) | Step::Each | Step::Where(_, None) | Step::Members | Step::Leaves))
 }
 
 /// Whether the first condition holding makes the second hold, as far as their form tells.

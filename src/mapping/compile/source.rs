@@ -100,7 +100,7 @@ impl Sources {
             }
         }
         rest.extend(steps.filter_map(tail));
-        let spread = rest.iter().any(|step| matches!(step, Tail::From(_) | Tail::Members | Tail::Leaves));
+        let spread = rest.iter().any(|step| matches!(step, Tail::From(_) | Tail::Where(_, None) | Tail::Members | Tail::Leaves));
         if self.trie.node(place).slot == NONE {
             let slot = self.new_slot();
             self.trie.node_mut(place).slot = slot;
@@ -174,6 +174,7 @@ fn tail(step: &Step) -> Option<Tail> {
         Step::Index(n) => Tail::Index(*n),
         Step::From(n) => Tail::From(*n),
         Step::Each => Tail::From(0),
+        Step::Where(name, text) => Tail::Where(name.as_bytes().into(), text.as_ref().map(|text| text.as_bytes().into())),
         Step::Members => Tail::Members,
         Step::Leaves => Tail::Leaves,
         Step::Json => Tail::Json,
