@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::eventhubs::Credential;
 use super::secret::{Secret, SecretRef};
 use super::token::TokenCache;
 
@@ -75,6 +76,11 @@ pub struct Security {
     pub connection_string: Option<SecretRef>,
     /// Token for OAUTHBEARER: a JWT. A file is read again before the token expires, so another program can renew it.
     pub token: Option<SecretRef>,
+    /// Event Hubs: who asks Entra for an OAUTHBEARER token, which is renewed by itself: `environment` (a client secret),
+    /// `workload_identity` or `managed_identity`.
+    pub credential: Option<Credential>,
+    /// Client id of a user-assigned managed identity. Default: the system-assigned one.
+    pub client_id: Option<String>,
     /// Authorities that may sign the broker's certificate, PEM. Default: the system's.
     pub ca_file: Option<String>,
     /// Own certificate, PEM, for brokers that ask for one.
@@ -125,7 +131,8 @@ impl Connection {
     /// The mechanism with the default resolved; `None` without SASL.
     pub fn mechanism(&self) -> Option<Mechanism> {
         let named = self.security.username.is_some() || self.security.connection_string.is_some();
-        self.security.mechanism.or(named.then_some(Mechanism::Plain)).or(self.security.token.as_ref().map(|_| Mechanism::OauthBearer))
+        let token = self.security.token.is_some() || self.security.credential.is_some();
+        self.security.mechanism.or(named.then_some(Mechanism::Plain)).or(token.then_some(Mechanism::OauthBearer))
     }
 
     fn protocol(&self) -> Protocol {
@@ -159,19 +166,18 @@ impl Connection {
         let sasl = matches!(self.protocol(), Protocol::SaslPlaintext | Protocol::SaslSsl);
         match self.mechanism() {
             None if sasl && self.is_eventhubs() => {
-                say(
-                    "security",
-                    format!("`{section}.security`: Event Hubs wants `connection_string`, or `mechanism = \"OAUTHBEARER\"` with a `token`"),
-                );
+                say("security", format!("`{section}.security`: Event Hubs wants `connection_string`, a `credential`, or a `token`"));
             }
             None if sasl => say("protocol", format!("`{section}.security`: a SASL protocol without `mechanism`")),
             Some(mechanism) if !sasl => {
                 say("mechanism", format!("`{section}.security`: mechanism {} needs `protocol = \"sasl_ssl\"`", mechanism.name()))
             }
-            Some(Mechanism::OauthBearer) if security.token.is_none() => {
+            Some(Mechanism::OauthBearer) if security.token.is_some() == security.credential.is_some() => {
                 say(
                     "mechanism",
-                    format!("`{section}.security`: OAUTHBEARER needs `token = {{ file = \"PATH\" }}` or `{{ env = \"NAME\" }}`"),
+                    format!(
+                        "`{section}.security`: OAUTHBEARER needs `token = {{ file = \"PATH\" }}` or `{{ env = \"NAME\" }}`, or a `credential` that asks Entra, and not both"
+                    ),
                 );
             }
             Some(Mechanism::Plain | Mechanism::ScramSha256 | Mechanism::ScramSha512)
@@ -181,7 +187,11 @@ impl Connection {
             }
             _ => {}
         }
-        if security.connection_string.is_some() && (security.username.is_some() || security.password.is_some() || security.token.is_some())
+        if security.credential.is_some() && cfg!(not(feature = "eventhubs")) {
+            say("credential", format!("`{section}.security.credential`: this program was built without the feature `eventhubs`"));
+        }
+        if security.connection_string.is_some()
+            && (security.credential.is_some() || security.username.is_some() || security.password.is_some() || security.token.is_some())
         {
             say(
                 "connection_string",
@@ -295,6 +305,18 @@ impl Connection {
             (Some(Mechanism::OauthBearer), Some(reference)) => {
                 let cache = TokenCache::new(reference.clone());
                 cache.refresh().map_err(|fault| format!("`{}.security.token`: {fault}", self.section))?;
+                Ok(Some(cache))
+            }
+            #[cfg(feature = "eventhubs")]
+            (Some(Mechanism::OauthBearer), None) if self.security.credential.is_some() => {
+                let Some(kind) = self.security.credential else { return Ok(None) };
+                let named = |fault: String| format!("`{}.security.credential`: {fault}", self.section);
+                let credential = super::entra::credential(kind, self.security.client_id.as_deref()).map_err(named)?;
+                let cache = TokenCache::entra(credential, super::entra::kafka_scope(&self.bootstrap_servers));
+                // Entra may be out of reach for a moment: it is asked again, and until then the broker does not let us in, which shows.
+                if let Err(fault) = cache.refresh() {
+                    tracing::warn!(section = self.section, %fault, "no token yet");
+                }
                 Ok(Some(cache))
             }
             _ => Ok(None),

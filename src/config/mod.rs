@@ -27,6 +27,9 @@
 //! assert!(faults.iter().any(|fault| fault.line == Some(2)) && faults.iter().any(|fault| fault.line == Some(4)));
 //! ```
 mod connection;
+#[cfg(feature = "eventhubs")]
+pub mod entra;
+mod eventhubs;
 mod faults;
 pub mod header;
 mod secret;
@@ -34,6 +37,7 @@ mod settings;
 mod token;
 
 pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
+pub use eventhubs::{Access, BlobStore, Checkpoints, Credential, EventHubsSink, EventHubsSource, Namespace};
 pub use faults::Fault;
 pub use secret::{Secret, SecretRef};
 pub use settings::{

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 
 use super::connection::{Connection, ConnectionKind, Security};
+use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
 
 /// The whole file.
@@ -144,6 +145,8 @@ pub struct Files {
 pub struct Source {
     /// `[source.kafka]`: Kafka, or Event Hubs through its Kafka endpoint.
     pub kafka: Option<KafkaSource>,
+    /// `[source.eventhubs]`: Event Hubs over AMQP.
+    pub eventhubs: Option<EventHubsSource>,
 }
 
 /// `[source.kafka]`
@@ -207,6 +210,8 @@ pub enum Start {
 pub struct Sink {
     /// `[sink.kafka]`. Default: the cluster of the source.
     pub kafka: Option<KafkaSink>,
+    /// `[sink.eventhubs]`: Event Hubs over AMQP. An output's topic is then a hub. Default: the namespace of the source.
+    pub eventhubs: Option<EventHubsSink>,
 }
 
 /// `[sink.kafka]`
@@ -322,6 +327,54 @@ impl Settings {
         }
     }
 
+    /// The namespace that events go to over AMQP; `None` when the sink is Kafka.
+    pub fn sink_namespace(&self) -> Option<Namespace> {
+        let source = self.source.eventhubs.as_ref();
+        match (&self.sink.eventhubs, &self.sink.kafka) {
+            (Some(sink), _) => {
+                let inherits = sink.namespace.is_empty() && sink.endpoint.is_none() && sink.access == Default::default();
+                let own = Namespace {
+                    section: "sink.eventhubs",
+                    host: sink.namespace.clone(),
+                    endpoint: sink.endpoint.clone(),
+                    access: sink.access.clone(),
+                };
+                Some(source.filter(|_| inherits).map_or(own, EventHubsSource::namespace))
+            }
+            (None, None) => source.map(EventHubsSource::namespace),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// What does not fit together where Event Hubs is read or written over AMQP, as (key, what to do).
+    fn eventhubs_faults(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let sink = self.sink_namespace();
+        if cfg!(not(feature = "eventhubs")) && (self.source.eventhubs.is_some() || sink.is_some()) {
+            found.push(("eventhubs", "this program was built without the feature `eventhubs`".into()));
+        }
+        if self.sink.eventhubs.is_some() && self.sink.kafka.is_some() {
+            found.push(("sink", "both `[sink.kafka]` and `[sink.eventhubs]` are written; choose one".into()));
+        }
+        if self.sink.eventhubs.is_some() {
+            found.extend(sink.iter().flat_map(Namespace::faults));
+        }
+        if (self.source.eventhubs.is_some() || sink.is_some()) && self.run.delivery == Delivery::ExactlyOnce {
+            found.push(("delivery", "`run.delivery = \"exactly_once\"` needs Kafka transactions, which Event Hubs does not offer; use `at_least_once`: repeats carry the same metadata.product_log_id".into()));
+        }
+        let Some(source) = &self.source.eventhubs else { return found };
+        if self.source.kafka.is_some() {
+            found.push(("source", "both `[source.kafka]` and `[source.eventhubs]` are written; run one process for each".into()));
+        }
+        found.extend(source.faults());
+        let same = sink.is_some_and(|sink| sink.host == source.namespace && sink.access == source.access);
+        let written = self.output.iter().map(|output| &output.topic).chain(self.dead_letter.as_ref().map(|dead| &dead.topic));
+        for hub in written.filter(|hub| same && source.hubs.contains(hub)) {
+            found.push(("hubs", format!("hub `{hub}` is both read and written: what is written would be read as messages; use another")));
+        }
+        found
+    }
+
     /// What does not fit together, as (key, what to do).
     fn faults(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
@@ -340,6 +393,7 @@ impl Settings {
         }
         let eventhubs = |connection: &Connection| connection.is_eventhubs();
         match &self.source.kafka {
+            None if self.source.eventhubs.is_some() => {}
             None => say("source", "no source; write a section `[source.kafka]` with `bootstrap_servers` and `topics`".into()),
             Some(source) => {
                 if source.topics.is_empty() || source.topics.iter().any(String::is_empty) {
@@ -372,6 +426,9 @@ impl Settings {
                 }
             }
         }
+        for (key, what) in self.eventhubs_faults() {
+            say(key, what);
+        }
         let sink = self.sink_connection();
         if self.sink.kafka.is_some() {
             for (key, what) in sink.faults() {
@@ -381,7 +438,8 @@ impl Settings {
         for (key, what) in sink.producer_faults() {
             say(key, what);
         }
-        if self.run.delivery == Delivery::ExactlyOnce {
+        let over_amqp = self.source.eventhubs.is_some() || self.sink_namespace().is_some();
+        if self.run.delivery == Delivery::ExactlyOnce && !over_amqp {
             if eventhubs(&sink) || self.source.kafka.as_ref().is_some_and(|source| source.connection().is_eventhubs()) {
                 say("delivery", "`run.delivery = \"exactly_once\"` needs Kafka transactions, which Event Hubs does not offer; use `at_least_once`: repeats carry the same metadata.product_log_id".into());
             }

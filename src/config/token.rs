@@ -1,4 +1,4 @@
-//! A token for OAUTHBEARER that somebody else renews.
+//! A token for OAUTHBEARER: one that somebody else renews in a file, or one that Entra is asked for.
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,26 +26,55 @@ struct Token {
     expires_ms: i64,
 }
 
+/// Where a token comes from.
+#[derive(Debug)]
+enum From {
+    /// The environment or a file.
+    Secret(SecretRef),
+    /// Entra, asked for this scope.
+    #[cfg(feature = "eventhubs")]
+    Entra { credential: std::sync::Arc<dyn azure_core::credentials::TokenCredential>, scope: String },
+}
+
 /// The last token that was read. The client's callback only looks here; [`TokenCache::refresh`] is called by a thread that may wait.
 #[derive(Debug)]
 pub struct TokenCache {
-    from: SecretRef,
+    from: From,
     current: Mutex<Result<Token, TokenFault>>,
 }
 
 impl TokenCache {
     /// A cache that reads from `from`; empty until refreshed.
     pub fn new(from: SecretRef) -> TokenCache {
+        TokenCache::empty(From::Secret(from))
+    }
+
+    /// A cache that asks Entra; empty until refreshed.
+    #[cfg(feature = "eventhubs")]
+    pub fn entra(credential: std::sync::Arc<dyn azure_core::credentials::TokenCredential>, scope: String) -> TokenCache {
+        TokenCache::empty(From::Entra { credential, scope })
+    }
+
+    fn empty(from: From) -> TokenCache {
         TokenCache { from, current: Mutex::new(Err(TokenFault::Unread("it was not read yet".into()))) }
     }
 
-    /// Reads the token anew. A token that cannot be read leaves an earlier one that still holds.
+    fn read(&self) -> Result<Secret, String> {
+        match &self.from {
+            From::Secret(from) => from.read(),
+            #[cfg(feature = "eventhubs")]
+            From::Entra { credential, scope } => futures::executor::block_on(super::entra::token(&**credential, scope)),
+        }
+    }
+
+    /// Reads the token anew, or asks for one; the latter waits for the network and wants to be called within a tokio runtime. A token that
+    /// cannot be read leaves an earlier one that still holds.
     ///
     /// # Errors
     ///
     /// [`TokenFault::Unread`] and [`TokenFault::NotJwt`]. An expired token is taken: the broker refuses it, which then shows as that.
     pub fn refresh(&self) -> Result<(), TokenFault> {
-        let fresh = self.from.read().map_err(TokenFault::Unread).and_then(|text| claims(&text).ok_or(TokenFault::NotJwt));
+        let fresh = self.read().map_err(TokenFault::Unread).and_then(|text| claims(&text).ok_or(TokenFault::NotJwt));
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match fresh {
             Ok(token) => {
@@ -123,6 +152,42 @@ mod tests {
         ] {
             assert_eq!(base64url(text).as_deref(), expected, "case: {name}");
         }
+    }
+
+    /// Stands in for Entra: gives the next token of a list, then says no.
+    #[cfg(feature = "eventhubs")]
+    #[derive(Debug)]
+    struct Issuer(Mutex<Vec<String>>);
+
+    #[cfg(feature = "eventhubs")]
+    #[async_trait::async_trait]
+    impl azure_core::credentials::TokenCredential for Issuer {
+        async fn get_token(
+            &self,
+            scopes: &[&str],
+            _: Option<azure_core::credentials::TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<azure_core::credentials::AccessToken> {
+            assert_eq!(scopes, ["https://ns.example/.default"]);
+            let next = self.0.lock().expect("no holder panics").pop();
+            let said_no = || azure_core::Error::with_message(azure_core::error::ErrorKind::Credential, "AADSTS70043: no more");
+            let text = next.ok_or_else(said_no)?;
+            Ok(azure_core::credentials::AccessToken::new(text, azure_core::time::OffsetDateTime::now_utc()))
+        }
+    }
+
+    #[cfg(feature = "eventhubs")]
+    #[test]
+    fn a_token_of_entra_is_renewed_and_a_refusal_leaves_the_old_one() {
+        // {"sub":"b","exp":99999999999} and {"sub":"a","exp":99999999999}, taken from the end.
+        let tokens = ["e30.eyJzdWIiOiJiIiwiZXhwIjo5OTk5OTk5OTk5OX0.", "e30.eyJzdWIiOiJhIiwiZXhwIjo5OTk5OTk5OTk5OX0."];
+        let issuer = Issuer(Mutex::new(tokens.map(str::to_owned).to_vec()));
+        let cache = TokenCache::entra(std::sync::Arc::new(issuer), "https://ns.example/.default".to_owned());
+        for subject in ["a", "b"] {
+            assert_eq!(cache.refresh(), Ok(()));
+            assert_eq!(cache.current().map(|(_, subject, _)| subject), Ok(subject.to_owned()));
+        }
+        assert!(matches!(cache.refresh(), Err(TokenFault::Unread(fault)) if fault.contains("AADSTS70043")));
+        assert_eq!(cache.current().map(|(_, subject, _)| subject), Ok("b".to_owned()));
     }
 
     #[test]

@@ -62,18 +62,19 @@ pub struct Delivery {
     stop: Arc<Stop>,
     settle_latency: Histogram,
     delivered: Vec<IntCounter>,
+    section: &'static str,
     identity: String,
 }
 
 impl Delivery {
-    /// `outputs` are the outputs' names in order; `identity` is who the sink logs in as, for messages.
+    /// `outputs` are the outputs' names in order; `section` of the settings and `identity`, who the sink logs in as, are for messages.
     pub fn new(
         failures: Sender<Failure>,
         metrics: &Arc<Metrics>,
         health: &Arc<Health>,
         stop: &Arc<Stop>,
         outputs: &[String],
-        identity: String,
+        (section, identity): (&'static str, String),
     ) -> Delivery {
         Delivery {
             failures,
@@ -82,6 +83,7 @@ impl Delivery {
             stop: Arc::clone(stop),
             settle_latency: metrics.latency_of("settle"),
             delivered: outputs.iter().map(|output| metrics.delivered.with_label_values(&[output])).collect(),
+            section,
             identity,
         }
     }
@@ -135,7 +137,7 @@ impl Acks for Delivery {
 
     fn trouble(&self, code: &str, refused: bool, reason: &str) {
         self.metrics.kafka_errors.with_label_values(&["sink", code]).inc();
-        report(&self.health, Component::Sink, "sink.kafka", &self.identity, code, refused, reason);
+        report(&self.health, Component::Sink, self.section, &self.identity, code, refused, reason);
     }
 }
 
@@ -146,7 +148,8 @@ pub fn report(health: &Health, component: Component, section: &str, identity: &s
         return;
     }
     if refused {
-        let text = format!("{REFUSED} ({identity}): {}; check `{section}.security`", stable(reason));
+        let part = if section.ends_with("eventhubs") { "access" } else { "security" };
+        let text = format!("{REFUSED} ({identity}): {}; check `{section}.{part}`", stable(reason));
         if health.fail(component, &text) {
             tracing::error!(component = component.name(), code, "{text}");
         }

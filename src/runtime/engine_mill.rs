@@ -87,7 +87,13 @@ impl EngineMills {
             });
             outputs[at].push(index as u16);
         }
-        let pins: Vec<(String, String)> = settings.source.kafka.iter().flat_map(|source| source.pin.clone()).collect();
+        let pins: Vec<(String, String)> = settings
+            .source
+            .kafka
+            .iter()
+            .flat_map(|source| source.pin.clone())
+            .chain(settings.source.eventhubs.iter().flat_map(|source| source.pin.clone()))
+            .collect();
         let loaded = build(&load, &views, &pins)?;
         Ok(EngineMills {
             current: Arc::new(ArcSwap::from_pointee(loaded)),

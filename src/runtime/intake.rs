@@ -15,9 +15,6 @@ use crate::source::kafka::{Keeper, Position, SourceMessage};
 use crate::source::redrive::{Assembled, Assembly, LetterHead};
 use crate::telemetry::{Component, Health, IntCounter, IntGauge, Metrics};
 
-/// The `source` label of metrics.
-pub const SOURCE: &str = "kafka";
-
 /// Settings of the intake.
 #[derive(Debug, Clone)]
 pub struct IntakeSettings {
@@ -27,6 +24,10 @@ pub struct IntakeSettings {
     pub revoke_timeout: Duration,
     /// Messages are dead letters.
     pub redrive: bool,
+    /// The `source` label of metrics.
+    pub source: &'static str,
+    /// The section of the settings, for messages.
+    pub section: &'static str,
     /// Who the source logs in as, for messages.
     pub identity: String,
 }
@@ -74,6 +75,7 @@ impl Intake {
         metrics: &Arc<Metrics>,
         health: &Arc<Health>,
     ) -> Intake {
+        let source = settings.source;
         Intake {
             budget: Arc::new(Budget::new(settings.in_flight_max_bytes)),
             settings,
@@ -84,8 +86,8 @@ impl Intake {
             assembly: Mutex::default(),
             stop: Arc::clone(stop),
             assembly_cleared: AtomicBool::new(false),
-            messages: metrics.messages.with_label_values(&[SOURCE]),
-            last_message: metrics.last_message.with_label_values(&[SOURCE]),
+            messages: metrics.messages.with_label_values(&[source]),
+            last_message: metrics.last_message.with_label_values(&[source]),
             metrics: Arc::clone(metrics),
             health: Arc::clone(health),
             started: Instant::now(),
@@ -111,14 +113,14 @@ impl Intake {
             for one in assigned.values() {
                 let begun_ms = one.partition.watermark(|watermark| watermark.oldest_begun_ms());
                 oldest = oldest.into_iter().chain(begun_ms).min();
-                let labels = [SOURCE, &one.partition.label()];
+                let labels = [self.settings.source, &one.partition.label()];
                 self.metrics.partition_unsettled_age.with_label_values(&labels).set(begun_ms.map_or(0.0, age));
                 self.metrics.partition_message_age.with_label_values(&labels).set(age(one.last_message_ms));
             }
             oldest
         });
-        self.metrics.unsettled_age.with_label_values(&[SOURCE]).set(oldest.map_or(0.0, age));
-        self.metrics.in_flight.with_label_values(&[SOURCE]).set(self.budget.used_bytes() as i64);
+        self.metrics.unsettled_age.with_label_values(&[self.settings.source]).set(oldest.map_or(0.0, age));
+        self.metrics.in_flight.with_label_values(&[self.settings.source]).set(self.budget.used_bytes() as i64);
     }
 
     /// Positions that moved since the last call.
@@ -144,9 +146,9 @@ impl Intake {
             partition.revoke();
             let label = partition.label();
             // The gauges of a partition that another reads would stand still. One that was never set is not there to remove.
-            let _ = self.metrics.lag.remove_label_values(&[SOURCE, &label]);
-            let _ = self.metrics.partition_unsettled_age.remove_label_values(&[SOURCE, &label]);
-            let _ = self.metrics.partition_message_age.remove_label_values(&[SOURCE, &label]);
+            let _ = self.metrics.lag.remove_label_values(&[self.settings.source, &label]);
+            let _ = self.metrics.partition_unsettled_age.remove_label_values(&[self.settings.source, &label]);
+            let _ = self.metrics.partition_message_age.remove_label_values(&[self.settings.source, &label]);
         }
         self.clear_assembly();
         gone
@@ -333,7 +335,7 @@ impl Keeper for Intake {
     }
 
     fn paused(&self, paused: bool) {
-        self.metrics.paused.with_label_values(&[SOURCE]).set(i64::from(paused));
+        self.metrics.paused.with_label_values(&[self.settings.source]).set(i64::from(paused));
         tracing::debug!(paused, in_flight_bytes = self.budget.used_bytes(), "backpressure");
     }
 
@@ -355,7 +357,7 @@ impl Keeper for Intake {
             one.partition.watermark(|watermark| watermark.position()).or(one.first)
         });
         if let Some(settled) = settled {
-            self.metrics.lag.with_label_values(&[SOURCE, &format!("{topic}/{partition}")]).set((end - settled).max(0));
+            self.metrics.lag.with_label_values(&[self.settings.source, &format!("{topic}/{partition}")]).set((end - settled).max(0));
         }
     }
 
@@ -367,7 +369,7 @@ impl Keeper for Intake {
 
     fn trouble(&self, code: &str, refused: bool, reason: &str) {
         self.metrics.kafka_errors.with_label_values(&["source", code]).inc();
-        report(&self.health, Component::Source, "source.kafka", &self.settings.identity, code, refused, reason);
+        report(&self.health, Component::Source, self.settings.section, &self.settings.identity, code, refused, reason);
     }
 
     fn committed(&self, result: Result<(), String>) {

@@ -18,7 +18,9 @@ use super::stop::{Phase, Stop};
 use super::transactions::Transactions;
 use super::worker::{Shared, work};
 use crate::config::{Settings, TokenCache};
+use crate::sink::any::Sink;
 use crate::sink::kafka::KafkaSink;
+use crate::source::Source;
 use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
 use crate::telemetry::{Component, CurrentDrift, Health, Metrics, serve};
 
@@ -182,22 +184,33 @@ impl Pipeline {
         health: &Arc<Health>,
         stop: &Arc<Stop>,
     ) -> Result<Pipeline, RunError> {
-        let (Some(source), Some(dead_letter)) = (&settings.source.kafka, &settings.dead_letter) else {
-            return Err(RunError::Settings("the settings name no source or no dead letters; `udmill check` says more".to_owned()));
+        let Some(dead_letter) = &settings.dead_letter else {
+            return Err(RunError::Settings("the settings name no dead letters; `udmill check` says more".to_owned()));
         };
+        let from = Labels::of(settings)?;
         let sink_connection = settings.sink_connection();
+        let namespace = settings.sink_namespace();
         let tokens =
             |connection: &crate::config::Connection| connection.tokens().map(|cache| cache.map(Arc::new)).map_err(RunError::Settings);
-        let (source_tokens, sink_tokens) = (tokens(&source.connection())?, tokens(&sink_connection)?);
+        let source_tokens = settings.source.kafka.as_ref().map_or(Ok(None), |source| tokens(&source.connection()))?;
+        let sink_tokens = if namespace.is_none() { tokens(&sink_connection)? } else { None };
 
         let (failed, failures) = crossbeam_channel::unbounded();
         let names: Vec<String> = settings.output.iter().map(|output| output.name.clone()).collect();
-        let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, sink_connection.identity()));
+        let whose = namespace
+            .as_ref()
+            .map_or_else(|| ("sink.kafka", sink_connection.identity()), |namespace| ("sink.eventhubs", namespace.identity()));
+        let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, whose));
         let exactly_once = settings.run.delivery == crate::config::Delivery::ExactlyOnce;
-        let transactional_id = exactly_once.then(|| transactional_id(settings, source.group_id()));
+        let transactional_id =
+            settings.source.kafka.as_ref().filter(|_| exactly_once).map(|source| transactional_id(settings, source.group_id()));
         let gate = exactly_once.then(Arc::<Gate>::default);
-        let sink = KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
-            .map_err(|error| RunError::Settings(error.to_string()))?;
+        let sink = match namespace {
+            Some(namespace) => sink_over_amqp(namespace, &delivery)?,
+            None => KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
+                .map(Sink::Kafka)
+                .map_err(|error| RunError::Settings(error.to_string()))?,
+        };
         let shared = Arc::new(Shared {
             outputs: settings.output.clone(),
             dead_letter: dead_letter.clone(),
@@ -205,6 +218,7 @@ impl Pipeline {
             sink,
             delivery,
             stop: Arc::clone(stop),
+            source: from.label,
             metrics: Arc::clone(metrics),
             gate: gate.clone(),
         });
@@ -226,8 +240,10 @@ impl Pipeline {
         let intake_settings = IntakeSettings {
             in_flight_max_bytes: settings.run.in_flight_max_bytes,
             revoke_timeout: Duration::from_millis(settings.run.revoke_timeout_ms),
-            redrive: source.redrive,
-            identity: source.connection().identity(),
+            redrive: from.redrive,
+            source: from.label,
+            section: from.section,
+            identity: from.identity,
         };
         let intake = Arc::new(Intake::new(intake_settings, queues, stop, metrics, health));
         let keeper: Arc<dyn Keeper> = Arc::clone(&intake) as Arc<dyn Keeper>;
@@ -239,8 +255,7 @@ impl Pipeline {
             Arc::new(Transactions::new(&intake, &shared, &gate, interval, revoke_timeout, is_named)) as Arc<dyn OffsetWriter>
         });
         let watched = writer.clone();
-        let source =
-            KafkaSource::new(source, keeper, source_tokens.clone(), writer).map_err(|error| RunError::Settings(error.to_string()))?;
+        let source = open_source(settings, keeper, source_tokens.clone(), writer)?;
         renew_tokens([source_tokens, sink_tokens].into_iter().flatten().collect(), stop)?;
         let crew = Crew { shared, workers: threads, repairing, repaired };
         let (taking, stopping) = (Arc::clone(&intake), Arc::clone(stop));
@@ -259,9 +274,61 @@ impl Pipeline {
 
     /// A client hangs: its threads are left to the end of the process.
     fn left_behind(&self) -> Result<Ended, RunError> {
-        tracing::error!("the Kafka clients did not end in time and are left behind");
+        tracing::error!("the clients did not end in time and are left behind");
         Ok(Ended::CutShort { unsettled: self.intake.in_flight().max(1) })
     }
+}
+
+/// What differs between sources in counts and messages.
+struct Labels {
+    label: &'static str,
+    section: &'static str,
+    identity: String,
+    redrive: bool,
+}
+
+impl Labels {
+    fn of(settings: &Settings) -> Result<Labels, RunError> {
+        match (&settings.source.kafka, &settings.source.eventhubs) {
+            (Some(source), _) => {
+                let identity = source.connection().identity();
+                Ok(Labels { label: "kafka", section: "source.kafka", identity, redrive: source.redrive })
+            }
+            (None, Some(source)) => {
+                let identity = source.namespace().identity();
+                Ok(Labels { label: "eventhubs", section: "source.eventhubs", identity, redrive: source.redrive })
+            }
+            (None, None) => Err(RunError::Settings("the settings name no source; `udmill check` says more".to_owned())),
+        }
+    }
+}
+
+fn open_source(
+    settings: &Settings,
+    keeper: Arc<dyn Keeper>,
+    tokens: Option<Arc<TokenCache>>,
+    writer: Option<Arc<dyn OffsetWriter>>,
+) -> Result<Box<dyn Source>, RunError> {
+    if let Some(source) = &settings.source.kafka {
+        let source = KafkaSource::new(source, keeper, tokens, writer).map_err(|error| RunError::Settings(error.to_string()))?;
+        return Ok(Box::new(source));
+    }
+    #[cfg(feature = "eventhubs")]
+    if let Some(source) = &settings.source.eventhubs {
+        let source = crate::source::eventhubs::EventHubsSource::new(source, keeper).map_err(RunError::Settings)?;
+        return Ok(Box::new(source));
+    }
+    Err(RunError::Settings("the settings name no source that this program was built for".to_owned()))
+}
+
+#[cfg(feature = "eventhubs")]
+fn sink_over_amqp(namespace: crate::config::Namespace, delivery: &Arc<Delivery>) -> Result<Sink<Delivery>, RunError> {
+    crate::sink::eventhubs::EventHubsSink::new(namespace, Arc::clone(delivery)).map(Sink::EventHubs).map_err(RunError::Settings)
+}
+
+#[cfg(not(feature = "eventhubs"))]
+fn sink_over_amqp(_: crate::config::Namespace, _: &Arc<Delivery>) -> Result<Sink<Delivery>, RunError> {
+    Err(RunError::Settings("this program was built without the feature `eventhubs`".to_owned()))
 }
 
 /// The threads that end after the source.
@@ -273,9 +340,9 @@ struct Crew {
 }
 
 /// Runs the source on this thread, then takes everything down.
-fn conduct(source: KafkaSource, intake: &Intake, crew: Crew, stop: &Stop, writer: Option<&dyn OffsetWriter>) -> Ended {
+fn conduct(source: Box<dyn Source>, intake: &Intake, crew: Crew, stop: &Stop, writer: Option<&dyn OffsetWriter>) -> Ended {
     if let Err(error) = source.run() {
-        stop.fatal(error.to_string());
+        stop.fatal(error);
     }
     // What was acknowledged in a transaction that was given up is not settled either; how many they are is known to nobody.
     let is_open = writer.is_some_and(|writer| !writer.is_idle());
@@ -318,9 +385,11 @@ fn renew_tokens(caches: Vec<Arc<TokenCache>>, stop: &Arc<Stop>) -> Result<(), Ru
     if caches.is_empty() {
         return Ok(());
     }
-    let watched = Arc::clone(stop);
+    let (watched, runtime) = (Arc::clone(stop), tokio::runtime::Handle::current());
     // It waits most of its life and holds nothing, so the end of the process may take it.
     spawn("tokens".to_owned(), stop, move || {
+        // A token of Entra comes over the network.
+        let _within = runtime.enter();
         let mut last = Instant::now();
         while watched.phase() < Phase::GivenUp {
             std::thread::park_timeout(Duration::from_millis(500));

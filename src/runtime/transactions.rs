@@ -13,7 +13,7 @@ use super::intake::Intake;
 use super::stop::Phase;
 use super::ticket::Partition;
 use super::worker::Shared;
-use crate::sink::kafka::TransactionFault as Fault;
+use crate::sink::kafka::{SinkError, TransactionFault as Fault};
 use crate::source::kafka::{Member, OffsetWriter};
 use crate::telemetry::Component;
 
@@ -90,7 +90,15 @@ impl Transactions {
         is_named: bool,
     ) -> Transactions {
         let now = Instant::now();
-        let own = Own { state: State::Starting, since: now, aborts: 0, not_before: now, leaving: Vec::new(), is_careful: false, is_cut_short: false };
+        let own = Own {
+            state: State::Starting,
+            since: now,
+            aborts: 0,
+            not_before: now,
+            leaving: Vec::new(),
+            is_careful: false,
+            is_cut_short: false,
+        };
         Transactions {
             intake: Arc::clone(intake),
             shared: Arc::clone(shared),
@@ -118,7 +126,7 @@ impl Transactions {
                 if Instant::now() < own.not_before {
                     return false;
                 }
-                match self.shared.sink.init_transactions(CALL_TIMEOUT) {
+                match self.shared.sink.kafka().and_then(|sink| sink.init_transactions(CALL_TIMEOUT)) {
                     Ok(()) => {
                         own.state = State::Rewinding;
                         if own.aborts == 0 {
@@ -147,7 +155,7 @@ impl Transactions {
             }
             // What a worker or the former producer still holds of an aborted transaction must not get into the next.
             State::Between if !self.gate.wait_empty(WAIT) => true,
-            State::Between => match self.shared.sink.begin() {
+            State::Between => match self.shared.sink.kafka().and_then(|sink| sink.begin()) {
                 Ok(()) => {
                     // A wish that came late concerns a transaction that is over.
                     let _ = self.gate.take_wish();
@@ -184,7 +192,7 @@ impl Transactions {
             State::Sending(offsets) => {
                 let sent = match member.metadata() {
                     _ if offsets.is_empty() => Ok(()),
-                    Some(metadata) => self.shared.sink.send_offsets(&offsets, &metadata, CALL_TIMEOUT),
+                    Some(metadata) => self.shared.sink.kafka().and_then(|sink| sink.send_offsets(&offsets, &metadata, CALL_TIMEOUT)),
                     None => Err(Fault::Abort("this process is no member of its group any more".to_owned())),
                 };
                 match sent {
@@ -195,7 +203,7 @@ impl Transactions {
                     Err(fault) => self.failed(own, "offsets not taken", fault),
                 }
             }
-            State::Committing(offsets) => match self.shared.sink.commit(CALL_TIMEOUT) {
+            State::Committing(offsets) => match self.shared.sink.kafka().and_then(|sink| sink.commit(CALL_TIMEOUT)) {
                 Ok(()) => {
                     self.committed(own, &offsets);
                     true
@@ -207,7 +215,7 @@ impl Transactions {
                     std::thread::park_timeout(Duration::from_millis(1));
                     return true;
                 }
-                match self.shared.sink.abort(CALL_TIMEOUT) {
+                match self.shared.sink.kafka().and_then(|sink| sink.abort(CALL_TIMEOUT)) {
                     Ok(()) => {
                         // What was thrown out comes back first, so that the next transaction does not wait for it.
                         self.gate.wait_empty(Duration::from_secs(1));
@@ -285,7 +293,13 @@ impl Transactions {
 
     fn renew(&self, own: &mut Own) {
         own.is_careful = self.gate.is_careful();
-        match self.shared.sink.renew(own.is_careful) {
+        match self
+            .shared
+            .sink
+            .kafka()
+            .map_err(|fault| SinkError::Settings(format!("{fault:?}")))
+            .and_then(|sink| sink.renew(own.is_careful))
+        {
             Ok(()) => {
                 self.gate.set_sends_alone(own.is_careful);
                 own.state = State::Starting;

@@ -7,13 +7,13 @@ use crossbeam_channel::Receiver;
 
 use super::delivery::{Delivery, Owed, What, borrowed, owned};
 use super::gate::{Gate, Refusal};
-use super::intake::SOURCE;
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
 use crate::config::{DeadLetter, Output, Wrap, header};
+use crate::sink::any::Sink;
 use crate::sink::dead_letter::{Letter, pieces, value};
-use crate::sink::kafka::{KafkaSink, OutMessage, Refused, SendFault};
+use crate::sink::kafka::{OutMessage, Refused, SendFault};
 use crate::telemetry::{Histogram, Metrics, Tally};
 
 /// What workers and the repair thread share.
@@ -25,11 +25,13 @@ pub struct Shared {
     /// The core.
     pub mills: Arc<dyn Mills>,
     /// The producers.
-    pub sink: KafkaSink<Delivery>,
+    pub sink: Sink<Delivery>,
     /// Their acknowledgements.
     pub delivery: Arc<Delivery>,
     /// How far a stop has come.
     pub stop: Arc<Stop>,
+    /// The `source` label of counts.
+    pub source: &'static str,
     /// Where counts go.
     pub metrics: Arc<Metrics>,
     /// With transactions: who may send.
@@ -200,7 +202,7 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn count(&mut self) {
-        self.shared.metrics.add(SOURCE, &self.out.tally);
+        self.shared.metrics.add(self.shared.source, &self.out.tally);
         self.out.tally.clear();
         self.uncounted = 0;
     }

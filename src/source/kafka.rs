@@ -256,6 +256,12 @@ impl KafkaSource {
     }
 }
 
+impl super::Source for KafkaSource {
+    fn run(&self) -> Result<(), String> {
+        KafkaSource::run(self).map_err(|error| error.to_string())
+    }
+}
+
 impl ClientContext for SourceContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 

@@ -82,12 +82,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("woothee", &["enrich/user_agent"]),
     // The demo owns the in-process broker.
     ("rdkafka", &["source/kafka", "sink/kafka", "cli/demo"]),
-    ("azure_messaging_eventhubs", &["source/eventhubs"]),
+    ("azure_messaging_eventhubs", &["source/eventhubs", "sink/eventhubs"]),
+    ("object_store", &["source/eventhubs"]),
+    // One place makes the credentials that both sides use.
+    ("azure_identity", &["config/entra"]),
     ("prometheus", &["telemetry"]),
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code, what people ask for, and the admin port's list.
-    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift"]),
+    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

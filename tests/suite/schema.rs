@@ -127,7 +127,7 @@ fn the_schema_has_every_setting() {
     }
     let mut found = BTreeSet::new();
     keys(&serde_json::from_str(&schema("config")).expect("JSON"), &mut found);
-    for section in ["run", "log", "admin", "files", "source", "sink", "output", "dead_letter", "env", "file"] {
+    for section in ["run", "log", "admin", "files", "source", "sink", "output", "dead_letter", "env"] {
         assert!(found.remove(section), "the schema has `{section}`");
     }
     let page = fs::read_to_string(root().join("docs/settings.md")).expect("the page");
