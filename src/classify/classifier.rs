@@ -87,7 +87,7 @@ impl<T> Classifier<T> {
     /// What the most specific claim on a record with these facts leads to. At most three look-ups before the shape's own entry.
     pub fn find(&self, facts: &Facts) -> Option<(&T, MatchedBy)> {
         let entries = &self.entries[facts.shape as usize];
-        let (has_provider, has_category) = (!facts.provider().is_empty(), !facts.category().is_empty());
+        let (has_provider, has_category) = (facts.has_provider(), facts.has_category());
         let tries = [
             (has_provider && has_category, facts.both(), MatchedBy::ProviderAndCategory),
             (has_provider, facts.provider_key(), MatchedBy::Provider),

@@ -68,6 +68,14 @@ impl Facts {
         std::str::from_utf8(self.key.get(self.split + 1..).unwrap_or_default()).unwrap_or_default()
     }
 
+    pub(super) fn has_provider(&self) -> bool {
+        self.split > 0
+    }
+
+    pub(super) fn has_category(&self) -> bool {
+        self.key.len() > self.split + 1
+    }
+
     pub(super) fn both(&self) -> &[u8] {
         &self.key
     }
@@ -115,10 +123,17 @@ struct Marks {
     entra_audit: bool,
 }
 
+/// What `object` says of every event of OpenAI's audit log.
+const OPENAI: &[u8] = b"organization.audit_log";
+
 fn marks(doc: &Doc, record: u32) -> Marks {
     let mut m = Marks::default();
     for (key, value) in doc.members(record) {
         let name = doc.str(key);
+        if name == b"object" && doc.str(value) == OPENAI {
+            // No other sign counts beside this one, and it is the first member the API writes.
+            return Marks { object: Some(value), ..Marks::default() };
+        }
         let is = |word: &[u8]| is_word(name, word);
         match name.len() {
             4 if name == b"Type" => m.table = Some(value),
@@ -183,7 +198,7 @@ pub fn examine(doc: &Doc, record: u32, facts: &mut Facts) {
 fn decide<'a>(doc: &'a Doc, m: &Marks, category: &'a [u8]) -> (Shape, &'a [u8], &'static str) {
     let says = |word: &str| category.eq_ignore_ascii_case(word.as_bytes());
     let operation = m.operation.map(|node| doc.str(node)).unwrap_or_default();
-    if m.object.is_some_and(|node| doc.str(node) == b"organization.audit_log") {
+    if m.object.is_some_and(|node| doc.str(node) == OPENAI) {
         return (Shape::OpenaiAudit, b"", "member `object` is organization.audit_log");
     }
     if m.effective_at && (m.actor || m.kind) {

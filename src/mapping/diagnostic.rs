@@ -116,7 +116,11 @@ pub const CODES: &[Code] = &[
     code("M060", "a deprecated UDM field", "use the field that replaced it"),
     code("M061", "a tag list does not exist", "name a file below the mappings folder, such as `tags/azure_activity.csv`"),
     code("M062", "a line about tags cannot be read", "see docs/mapping-language.md, section Tags"),
-    code("M063", "a technique that no framework has", "write an id of `tags/techniques.csv`, or add it there with its framework and version"),
+    code(
+        "M063",
+        "a technique that no framework has",
+        "write an id of `tags/techniques.csv`, or add it there with its framework and version",
+    ),
     code("M064", "two lines for one pattern", "delete one, or give them different statuses or details"),
     code("M065", "a tag that no list has", "write the name of a tag as the lists below `tags/` have it"),
     code("M066", "a tag that no record can get", "add what it waits for to the mapping, or change the line"),

@@ -66,8 +66,14 @@ pub fn is_plain_number(text: &[u8]) -> bool {
     if digits.is_empty() || digits.len() > 16 {
         return false;
     }
-    let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
-    let (whole, fraction) = (&digits[..point], digits.get(point + 1..));
-    let is_whole = whole.iter().all(u8::is_ascii_digit) && !whole.is_empty() && (whole.len() == 1 || whole[0] != b'0');
-    is_whole && fraction.is_none_or(|fraction| !fraction.is_empty() && fraction.iter().all(u8::is_ascii_digit))
+    let mut point = None;
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {}
+            b'.' if point.is_none() => point = Some(at),
+            _ => return false,
+        }
+    }
+    let whole = point.unwrap_or(digits.len());
+    whole > 0 && (whole == 1 || digits[0] != b'0') && point.is_none_or(|point| point + 1 < digits.len())
 }

@@ -22,23 +22,27 @@ impl Plan {
         // The first member is guessed by the place, every other by the one before it.
         let mut guess = 2 * place as usize;
         for _ in 0..object.len {
-            let value = at + 1;
-            let it = doc.node(value);
-            if let Some(found) = self.trie.find(place, doc.str(at), state.guesses[guess]) {
+            let Some(&[name, it]) = doc.nodes.get(at as usize..).and_then(|rest| rest.first_chunk()) else { return };
+            let text = &doc.text[name.bits as usize..][..name.len as usize];
+            if let Some(found) = self.trie.find(place, text, state.guesses[guess]) {
                 state.guesses[guess] = found.at;
                 guess = 2 * found.child as usize + 1;
-                if found.leaf != NONE && state.slots[found.leaf as usize].node == NO_NODE {
+                match state.slots.get_mut(found.leaf as usize) {
                     // Nearly every member: the end of a path, met for the first time.
-                    self.set_slot(state, found.leaf, Slot { value: Value::of(doc, it), node: value });
-                } else {
-                    self.meet(state, doc, decoder, found.child, found.exact, value);
+                    Some(slot) if slot.node == NO_NODE => {
+                        *slot = Slot { value: Value::of(doc, it), node: at + 1 };
+                        let value = slot.value;
+                        self.mark(state, found.leaf, value);
+                    }
+                    _ => self.meet(state, doc, decoder, found.child, found.exact, at + 1),
                 }
             }
-            at = if matches!(it.kind, Kind::Object | Kind::Array) { it.bits as u32 } else { value + 1 };
+            at = if matches!(it.kind, Kind::Object | Kind::Array) { it.bits as u32 } else { at + 2 };
         }
     }
 
     /// A member that a path names. A name met before gives way to the mapping's own spelling, and that one to its last occurrence.
+    #[inline(never)]
     pub(super) fn meet(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, place: u32, exact: bool, value: u32) {
         let here = self.trie.node(place);
         if here.is_leaf {
@@ -81,16 +85,22 @@ impl Plan {
     }
 
     /// Sets a slot, and with it what the rows that read it fill or that they are to run.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn set_slot(&self, state: &mut State, slot: u32, filled: Slot) {
         state.slots[slot as usize] = filled;
+        self.mark(state, slot, filled.value);
+    }
+
+    /// What a filled slot brings with it.
+    #[inline(always)]
+    fn mark(&self, state: &mut State, slot: u32, value: Value) {
         state.touched_slots.push(slot);
         let marks = &self.slot_marks[slot as usize];
-        match filled.value.tag {
+        match value.tag {
             Tag::Absent => {}
             Tag::Container => state.bits.add(&marks.container),
             _ => {
-                state.is_careful |= marks.is_label && filled.value.len as usize > MAX_LABEL_BYTES;
+                state.is_careful |= marks.is_label && value.len as usize > MAX_LABEL_BYTES;
                 state.bits.add(&marks.scalar);
             }
         }

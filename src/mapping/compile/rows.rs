@@ -5,7 +5,7 @@ use super::value::Kind;
 use super::{Compiler, Ops, condition, source, value};
 use crate::mapping::diagnostic::Diagnostic;
 use crate::mapping::table::{Condition, Constant, Root, Row, Source, Span, Step};
-use crate::plan::program::{Finish, Fit, Input, Mask, Piece, RowOp};
+use crate::plan::program::{Cond, Finish, Fit, Input, Mask, Piece, RowOp};
 use crate::plan::trie::NONE;
 use crate::plan::value::{Tag, Value};
 use std::collections::HashMap;
@@ -277,7 +277,10 @@ impl<'a> Compiler<'a> {
                     let mut slots = Vec::new();
                     input_slots(&op.input, &mut slots);
                     if slots.is_empty() || op.default.is_some() {
-                        built.always.push(number);
+                        match op.when.and_then(|when| self.needed_slot(when)) {
+                            Some(slot) => slots.push(slot),
+                            None => built.always.push(number),
+                        }
                     }
                     built.readers.extend(slots.into_iter().map(|slot| (slot, number)));
                 }
@@ -288,6 +291,15 @@ impl<'a> Compiler<'a> {
             built.infos.push(info(one));
         }
         built
+    }
+
+    /// A slot without which a condition cannot hold.
+    fn needed_slot(&self, condition: u32) -> Option<u32> {
+        match &self.conds[condition as usize] {
+            Cond::All(parts) => parts.iter().find_map(|part| self.needed_slot(*part)),
+            Cond::Has(source) | Cond::Test(source, _) => Some(source.slot),
+            Cond::Any(_) | Cond::Not(_) | Cond::EventHas(_) => None,
+        }
     }
 
     /// The chain again, without repeating its faults.

@@ -122,7 +122,8 @@ fn guid(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> 
 
 /// Lower case into `out`, or nothing at all when it is so already.
 fn lowered(text: &[u8], input: Input<'_>, out: &mut Vec<u8>) -> Output {
-    if input == Input::Text(text) && !text.iter().any(u8::is_ascii_uppercase) {
+    // Without an early end, so that the bytes are compared as vectors.
+    if input == Input::Text(text) && !text.iter().fold(false, |any, byte| any | byte.is_ascii_uppercase()) {
         return Output::Same;
     }
     out.extend(text.iter().map(u8::to_ascii_lowercase));
@@ -158,6 +159,11 @@ fn ja4(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     Ok(Output::Text)
 }
 
+/// Digits and small letters of hexadecimal, every byte looked at.
+fn all_hex(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, digit| all & (digit.is_ascii_digit() | matches!(digit, b'a'..=b'f')))
+}
+
 /// `t13d1516h2_8daaf6152771_b186095e22b6`: the shape that FoxIO's description of JA4 gives, 10 + 1 + 12 + 1 + 12 characters.
 fn is_ja4(text: &[u8]) -> bool {
     let [transport, v0, v1, name, c0, c1, e0, e1, a0, a1, b'_', rest @ ..] = text else { return false };
@@ -171,5 +177,6 @@ fn is_ja4(text: &[u8]) -> bool {
         && a0.is_ascii_alphanumeric()
         && a1.is_ascii_alphanumeric()
         && hashes
-        && [&rest[..12], &rest[13..]].into_iter().flatten().fold(true, |all, digit| all & matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+        && all_hex(&rest[..12])
+        && all_hex(&rest[13..])
 }
