@@ -31,8 +31,8 @@ impl Backend for Scanner {
         let end = text.len().checked_sub(PADDING).ok_or(Refused)?;
         simdutf8::basic::from_utf8(&text[..end]).map_err(|_| Refused)?;
         self.open.clear();
-        let mut run = Run { text, at: 0, base, nodes, open: &mut self.open, nesting: self.nesting };
-        let result = run.document(end);
+        let mut run = Run { text, base, nodes, open: &mut self.open, nesting: self.nesting };
+        let result = run.values().and_then(|at| (run.space(at) == end).then_some(()).ok_or(Refused));
         if result.is_err() {
             nodes.truncate(before);
         }
@@ -49,10 +49,10 @@ fn specials(lane: [u8; 16]) -> u32 {
     (marks | !visible).to_bitmask()
 }
 
+/// One parse. Places are handed from step to step, not kept here: that leaves them in registers.
 struct Run<'a> {
     /// With [`PADDING`] zeros at its end: a zero stands nowhere in JSON, so every loop ends there without counting.
     text: &'a mut [u8],
-    at: usize,
     base: usize,
     nodes: &'a mut Vec<Node>,
     open: &'a mut Vec<u32>,
@@ -60,112 +60,99 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn document(&mut self, end: usize) -> Result<(), Refused> {
-        self.values()?;
-        (self.space() == 0 && self.at == end).then_some(()).ok_or(Refused)
-    }
-
-    /// One value with all it holds.
-    fn values(&mut self) -> Result<(), Refused> {
+    /// One value with all it holds; where it ends.
+    fn values(&mut self) -> Result<usize, Refused> {
+        let mut at = 0;
         loop {
-            match self.space() {
-                b'"' => self.string()?,
-                b'{' => {
-                    if self.enter(Kind::Object, b'}')? {
-                        self.name()?;
+            at = self.space(at);
+            at = match self.text[at] {
+                b'"' => self.string(at + 1)?,
+                b'{' => match self.enter(Kind::Object, at + 1, b'}')? {
+                    (next, true) => {
+                        at = self.name(next)?;
                         continue;
                     }
-                }
-                b'[' => {
-                    if self.enter(Kind::Array, b']')? {
+                    (next, false) => next,
+                },
+                b'[' => match self.enter(Kind::Array, at + 1, b']')? {
+                    (next, true) => {
+                        at = next;
                         continue;
                     }
-                }
-                b'-' | b'0'..=b'9' => self.number()?,
-                b't' => self.word(b"true", Kind::Bool, 1)?,
-                b'f' => self.word(b"false", Kind::Bool, 0)?,
-                b'n' => self.word(b"null", Kind::Null, 0)?,
+                    (next, false) => next,
+                },
+                b'-' | b'0'..=b'9' => self.number(at)?,
+                b't' => self.word(at, b"true", Kind::Bool, 1)?,
+                b'f' => self.word(at, b"false", Kind::Bool, 0)?,
+                b'n' => self.word(at, b"null", Kind::Null, 0)?,
                 _ => return Err(Refused),
-            }
-            if !self.after()? {
-                return Ok(());
+            };
+            // What follows a value: a comma and another one, or the ends of containers.
+            loop {
+                let Some(&top) = self.open.last() else { return Ok(at) };
+                at = self.space(at);
+                let (byte, after) = (self.text[at], self.nodes.len() as u64);
+                let top = &mut self.nodes[top as usize];
+                top.len += 1;
+                at += 1;
+                match (byte, top.kind) {
+                    (b',', Kind::Object) => {
+                        at = self.space(at);
+                        at = self.name(at)?;
+                        break;
+                    }
+                    (b',', _) => break,
+                    (b'}', Kind::Object) | (b']', Kind::Array) => {
+                        top.bits = after;
+                        self.open.pop();
+                    }
+                    _ => return Err(Refused),
+                }
             }
         }
     }
 
-    /// What follows a value: true when another one does, false when the outermost one has ended.
+    /// Opens a container whose first byte inside is at `at`: where its first item begins, or, with `false`, what follows its end.
     #[inline]
-    fn after(&mut self) -> Result<bool, Refused> {
-        loop {
-            let Some(&top) = self.open.last() else { return Ok(false) };
-            let after = self.nodes.len() as u64;
-            let byte = self.space();
-            self.at += 1;
-            let top = &mut self.nodes[top as usize];
-            top.len += 1;
-            match (byte, top.kind) {
-                (b',', Kind::Object) => {
-                    if self.space() != b'"' {
-                        return Err(Refused);
-                    }
-                    self.name()?;
-                    return Ok(true);
-                }
-                (b',', _) => return Ok(true),
-                (b'}', Kind::Object) | (b']', Kind::Array) => {
-                    top.bits = after;
-                    self.open.pop();
-                }
-                _ => return Err(Refused),
-            }
-        }
-    }
-
-    /// Opens a container; false when it ends at once.
-    #[inline]
-    fn enter(&mut self, kind: Kind, close: u8) -> Result<bool, Refused> {
+    fn enter(&mut self, kind: Kind, at: usize, close: u8) -> Result<(usize, bool), Refused> {
         if self.open.len() >= self.nesting {
             return Err(Refused);
         }
-        self.at += 1;
         let number = self.nodes.len() as u32;
-        let is_empty = self.space() == close;
         self.nodes.push(Node::new(kind, 0, u64::from(number) + 1));
-        if is_empty {
-            self.at += 1;
-            return Ok(false);
+        let at = self.space(at);
+        if self.text[at] == close {
+            return Ok((at + 1, false));
         }
         self.open.push(number);
-        Ok(true)
+        Ok((at, true))
     }
 
-    /// A member's name and its colon.
+    /// A member's name at `at` and its colon.
     #[inline]
-    fn name(&mut self) -> Result<(), Refused> {
-        if self.text[self.at] != b'"' {
+    fn name(&mut self, at: usize) -> Result<usize, Refused> {
+        if self.text[at] != b'"' {
             return Err(Refused);
         }
-        self.string()?;
-        if self.space() != b':' {
+        let at = self.string(at + 1)?;
+        let at = self.space(at);
+        if self.text[at] != b':' {
             return Err(Refused);
         }
-        self.at += 1;
-        Ok(())
+        Ok(at + 1)
     }
 
-    /// The next byte that is not white space.
-    #[inline]
-    fn space(&mut self) -> u8 {
-        let mut byte = self.text[self.at];
-        while matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
-            self.at += 1;
-            byte = self.text[self.at];
+    /// The first place from `at` on that is not white space.
+    #[inline(always)]
+    fn space(&self, mut at: usize) -> usize {
+        while matches!(self.text[at], b' ' | b'\n' | b'\r' | b'\t') {
+            at += 1;
         }
-        byte
+        at
     }
 
     /// Where, from `at` on, the first quote, backslash or control character stands.
-    #[inline]
+    #[inline(always)]
     fn special(&self, mut at: usize) -> usize {
         // Two lanes at a time, because most texts end within them: how often a loop runs is what a processor guesses wrong.
         while let Some(block) = self.text.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
@@ -180,22 +167,21 @@ impl Run<'_> {
         self.text.len() - 1
     }
 
-    #[inline]
-    fn string(&mut self) -> Result<(), Refused> {
-        let start = self.at + 1;
+    /// A text whose first byte is at `start`; what follows its closing quote.
+    #[inline(always)]
+    fn string(&mut self, start: usize) -> Result<usize, Refused> {
         let end = self.special(start);
         if self.text[end] != b'"' {
             return self.escaped(start, end);
         }
-        self.at = end + 1;
         let bits = (self.base + start) as u64;
         self.nodes.push(Node { kind: Kind::Str, plain: Plain::Yes, len: (end - start) as u32, bits });
-        Ok(())
+        Ok(end + 1)
     }
 
     /// The rest of a text whose first special byte stands at `at`. Escapes only ever shorten it, so it is unescaped where it stands.
-    #[cold]
-    fn escaped(&mut self, start: usize, mut at: usize) -> Result<(), Refused> {
+    #[inline(never)]
+    fn escaped(&mut self, start: usize, mut at: usize) -> Result<usize, Refused> {
         let mut to = at;
         loop {
             match self.text[at] {
@@ -229,9 +215,8 @@ impl Run<'_> {
             to += next - at;
             at = next;
         }
-        self.at = at + 1;
         self.nodes.push(Node::new(Kind::Str, (to - start) as u32, (self.base + start) as u64));
-        Ok(())
+        Ok(at + 1)
     }
 
     /// The character of the `\u` escape at `at`, and where it ends. Half a surrogate pair is refused.
@@ -258,18 +243,16 @@ impl Run<'_> {
     }
 
     #[inline]
-    fn word(&mut self, word: &[u8], kind: Kind, bits: u64) -> Result<(), Refused> {
-        if !self.text[self.at..].starts_with(word) {
+    fn word(&mut self, at: usize, word: &[u8], kind: Kind, bits: u64) -> Result<usize, Refused> {
+        if !self.text[at..].starts_with(word) {
             return Err(Refused);
         }
-        self.at += word.len();
         self.nodes.push(Node::new(kind, 0, bits));
-        Ok(())
+        Ok(at + word.len())
     }
 
     #[inline]
-    fn number(&mut self) -> Result<(), Refused> {
-        let start = self.at;
+    fn number(&mut self, start: usize) -> Result<usize, Refused> {
         let is_negative = self.text[start] == b'-';
         let first = start + usize::from(is_negative);
         let mut at = first;
@@ -287,7 +270,6 @@ impl Run<'_> {
         if matches!(self.text[at], b'.' | b'e' | b'E') {
             return self.float(start, at);
         }
-        self.at = at;
         let (kind, bits) = match is_negative {
             _ if is_too_long => return Err(Refused),
             false if whole <= i64::MAX as u64 => (Kind::Int, whole),
@@ -296,11 +278,12 @@ impl Run<'_> {
             true => return Err(Refused),
         };
         self.nodes.push(Node::new(kind, 0, bits));
-        Ok(())
+        Ok(at)
     }
 
     /// The number at `start` whose fraction or exponent begins at `at`.
-    fn float(&mut self, start: usize, mut at: usize) -> Result<(), Refused> {
+    #[inline(never)]
+    fn float(&mut self, start: usize, mut at: usize) -> Result<usize, Refused> {
         let digits = |text: &[u8], from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if self.text[at] == b'.' {
             let count = digits(self.text, at + 1);
@@ -325,8 +308,7 @@ impl Run<'_> {
         if !value.is_finite() {
             return Err(Refused);
         }
-        self.at = at;
         self.nodes.push(Node::new(Kind::Float, 0, value.to_bits()));
-        Ok(())
+        Ok(at)
     }
 }
