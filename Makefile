@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; each installs what the machine lacks.
-.PHONY: demo test chaos soak install broker-start broker-stop
+.PHONY: demo test chaos soak fuzz nightly install broker-start broker-stop
 
 demo: install
 	cargo run --locked -- demo
@@ -25,3 +25,10 @@ chaos:
 # A sink that is away for minutes under full input, at three sizes of lag: UDMILL_SOAK_SIZES, UDMILL_SOAK_SECONDS.
 soak:
 	scripts/chaos.sh soak
+
+# The scanner against simd-json and serde_json: a hundred million texts, five minutes.
+fuzz:
+	cd tests/fuzz && cargo run --release --locked -- json --executions 100000000 --seed $${SEED:-1} --record
+
+# What takes too long for every change.
+nightly: fuzz chaos soak

@@ -1,6 +1,6 @@
-//! Tests against a real Apache Kafka: `eval "$(tests/broker/kafka.sh start)"`, then `cargo test --test broker`.
+//! Tests against real services: a stand-in for Event Hubs, Azurite (`eval "$(tests/broker/azurite.sh)"`) and a real Apache Kafka: `eval "$(tests/broker/kafka.sh start)"`, then `cargo test --test broker`.
 //!
-//! Without the variables that script prints every test is listed as ignored and one line says so; with
+//! Without the variables that script prints every test of Kafka is listed as ignored and one line says so; with
 //! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead. The process under test is this binary started again,
 //! see `child.rs`.
 mod broker;
@@ -11,6 +11,8 @@ mod engine;
 mod exactly_once;
 mod group;
 mod harness;
+#[cfg(feature = "eventhubs")]
+mod hubs;
 mod letters;
 mod process;
 mod rebalance;
@@ -44,9 +46,18 @@ fn main() -> ExitCode {
         soak::CASES,
     ]
     .concat();
-    let trials = cases
+    #[allow(unused_mut)]
+    let mut trials: Vec<libtest_mimic::Trial> = cases
         .into_iter()
         .map(|(name, case)| libtest_mimic::Trial::test(name, move || case().map_err(Into::into)).with_ignored_flag(!here))
         .collect();
+    // Event Hubs need no Kafka: a stand-in serves them.
+    #[cfg(feature = "eventhubs")]
+    trials.extend(hubs::CASES.iter().map(|(name, case)| {
+        libtest_mimic::Trial::test(*name, move || {
+            case();
+            Ok(())
+        })
+    }));
     libtest_mimic::run(&arguments, trials).exit_code()
 }

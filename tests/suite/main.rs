@@ -29,7 +29,7 @@ mod reference_rows;
 mod report;
 mod rows;
 mod rust_paths;
-mod tags;
 mod schema;
+mod tags;
 mod touched;
 mod typed_reference;

@@ -527,7 +527,8 @@ fn input_slots(input: &Input, slots: &mut Vec<u32>) {
 fn has_wildcard(source: &Source) -> bool {
     let mut found = false;
     source::visit_source(source, &mut |path| {
-        found |= path.steps.iter().any(|step| matches!(step, Step::From(_) | Step::Each | Step::Where(_, None) | Step::Members | Step::Leaves));
+        found |=
+            path.steps.iter().any(|step| matches!(step, Step::From(_) | Step::Each | Step::Where(_, None) | Step::Members | Step::Leaves));
     });
     found
 }

@@ -107,7 +107,7 @@ impl Azurite {
     pub fn start(container: &str) -> Option<Azurite> {
         let Some(program) = std::env::var_os("UDMILL_TEST_AZURITE") else {
             assert!(std::env::var_os("UDMILL_TEST_AZURITE_REQUIRED").is_none(), "UDMILL_TEST_AZURITE is not set");
-            eprintln!("skipped: UDMILL_TEST_AZURITE is not set; run: eval \"$(tests/hubs/azurite.sh)\"");
+            eprintln!("skipped: UDMILL_TEST_AZURITE is not set; run: eval \"$(tests/broker/azurite.sh)\"");
             return None;
         };
         let port = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
@@ -119,7 +119,7 @@ impl Azurite {
             .expect("Azurite starts");
         let azurite = Azurite { child, port };
         wait_for("Azurite", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hubs/container.mjs");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/container.mjs");
         let made = Command::new("node").arg(script).arg(port.to_string()).arg(container).status().expect("node runs");
         assert!(made.success(), "the container was made");
         Some(azurite)

@@ -1,5 +1,5 @@
 //! Event Hubs over AMQP: `udmill run` as a process of its own, between hubs of the stand-in. Blob checkpoints are tested on Azurite when
-//! `eval "$(tests/hubs/azurite.sh)"` made it known; without it those tests say that they skipped.
+//! `eval "$(tests/broker/azurite.sh)"` made it known; without it those tests say that they skipped.
 mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,6 +7,25 @@ use std::path::Path;
 
 use eventhubs_stand_in::Server;
 use process::{AZURITE_KEY, Azurite, Process, wait_for};
+
+/// Whoever has no broker can run these: `cargo test --test broker hubs`.
+pub const CASES: &[(&str, fn())] = &[
+    ("hubs::events_pass_once_and_a_restart_goes_on_behind_them", events_pass_once_and_a_restart_goes_on_behind_them),
+    (
+        "hubs::a_partition_without_a_checkpoint_begins_at_the_end_when_told_so",
+        a_partition_without_a_checkpoint_begins_at_the_end_when_told_so,
+    ),
+    ("hubs::nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file", nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file),
+    (
+        "hubs::nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed",
+        nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed,
+    ),
+    (
+        "hubs::what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter",
+        what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter,
+    ),
+    ("hubs::a_refused_token_shows_and_a_broken_connection_mends", a_refused_token_shows_and_a_broken_connection_mends),
+];
 
 /// Events of the input, by partition.
 const PARTITIONS: usize = 4;
@@ -62,7 +81,6 @@ fn wait_for_all(server: &Server, count: usize) {
     wait_for("all events", || (server.count("udm") >= count && written(server).len() >= count).then_some(()));
 }
 
-#[test]
 fn events_pass_once_and_a_restart_goes_on_behind_them() {
     let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
     put(&server, 0..1000);
@@ -84,7 +102,6 @@ fn events_pass_once_and_a_restart_goes_on_behind_them() {
     assert_eq!(server.count("dead"), 0);
 }
 
-#[test]
 fn a_partition_without_a_checkpoint_begins_at_the_end_when_told_so() {
     let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
     put(&server, 0..100);
@@ -99,7 +116,6 @@ fn a_partition_without_a_checkpoint_begins_at_the_end_when_told_so() {
     assert_eq!(written(&server).into_keys().collect::<BTreeSet<_>>(), expected);
 }
 
-#[test]
 fn nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file() {
     let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
     let settings = settings(&server, &file(folder.path()), "");
@@ -123,7 +139,6 @@ fn nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file() {
     assert!(lost.is_empty(), "lost {lost:?}");
 }
 
-#[test]
 fn nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed() {
     let Some(azurite) = Azurite::start("positions") else { return };
     let server = hubs();
@@ -152,7 +167,6 @@ fn nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed() {
     assert!(lost.is_empty(), "lost {lost:?}");
 }
 
-#[test]
 fn what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter() {
     let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
     server.faults().release_sends(2);
@@ -169,7 +183,6 @@ fn what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_l
     assert_eq!(written(&server).len(), 200);
 }
 
-#[test]
 fn a_refused_token_shows_and_a_broken_connection_mends() {
     let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
     server.faults().refuse_tokens(true);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs Azurite, Microsoft's blob emulator, from npm into target/azurite and prints the variable that the tests look for.
-# Use: eval "$(tests/hubs/azurite.sh)". The tests start it on a free loopback port and end it themselves.
+# Use: eval "$(tests/broker/azurite.sh)". The tests start it on a free loopback port and end it themselves.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 version=3.37.0
