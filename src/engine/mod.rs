@@ -305,7 +305,8 @@ impl PartSink for Collector<'_> {
     fn traced(&mut self, trace: PartTrace, repair: Option<String>) {
         let by = self.matched_by.map_or("pinned by the configuration", MatchedBy::name);
         let facts = self.facts;
-        let shown = |fact: &str| if self.suspicious { "(not shown: the message may hold a secret)" } else { fact }.to_owned();
+        let hides = |fact: &str| self.suspicious || crate::plan::redact::holds_sensitive_tree(fact.as_bytes());
+        let shown = |fact: &str| if hides(fact) { "(not shown: the message may hold a secret)" } else { fact }.to_owned();
         let matched_by = format!(
             "{by}: shape `{}` ({}), provider `{}`, category `{}`",
             facts.shape.name(),

@@ -172,6 +172,10 @@ pub(super) fn lay_rows(below: Vec<Row>, layer: Vec<LayeredRow>, faults: &mut Fau
                     Diagnostic::error("M022", target.span, format!("no row below fills `{}`", target.text)).suggest(&target.text, known),
                 );
             }
+            if removes && gone.contains(&target.text) {
+                let message = format!("this layer replaces or removes `{}` already", target.text);
+                faults.push(Diagnostic::error("M022", target.span, message).help("delete one of the two rows"));
+            }
             gone.push(target.text.clone());
         }
         if let (true, Some(place)) = (replaces && !removes, places.iter().flatten().min()) {

@@ -1,6 +1,7 @@
 //! metadata.product_log_id: the field the mapping declares unique, or a hash of the record's content.
 
 use super::Plan;
+use super::redact;
 use super::resolve::Tools;
 use super::state::State;
 use super::value::{NumberText, Tag};
@@ -18,7 +19,7 @@ impl Plan {
                 let mut number = NumberText::default();
                 let shown = slot.value.shown(&tools.doc.text, &mut number);
                 // A secret is no identity to show around; the hash tells such records apart without it.
-                if state.suspicious && tools.redactor.redact(shown, id) {
+                if redact::holds_sensitive_tree(shown) || (state.suspicious && tools.redactor.redact(shown, id)) {
                     id.clear();
                     continue;
                 }

@@ -117,7 +117,7 @@ impl Plan {
                 json::string(&scratch, out);
                 redacted += 1;
             } else {
-                json::scalar(value, Form::Text, text, out);
+                redacted += usize::from(json::scalar(value, Form::Text, text, out));
             }
             out.push(b',');
             written += 1;

@@ -3,6 +3,7 @@
 use super::Plan;
 use super::convert::{Fault, Output};
 use super::enrich::Enrich;
+use super::json;
 use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
 use super::redact::{self, Redactor};
 use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
@@ -83,6 +84,9 @@ impl Plan {
     fn quick(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32) -> Option<bool> {
         let (Input::Paths(paths), [step]) = (&op.input, &*op.chain) else { return None };
         let slot = state.slots[paths.first()?.slot as usize];
+        if json::is_private(slot.value, &tools.doc.text) {
+            return None;
+        }
         let out = &mut state.scratch[0];
         out.clear();
         let value = match (step.run)(slot.value.input(&tools.doc.text)?, &step.args, out) {
@@ -156,7 +160,7 @@ impl Plan {
             if slot.value.is_absent() {
                 continue;
             }
-            let value = if state.suspicious { cleaned(state, tools, chain, slot.value) } else { slot.value };
+            let value = cleaned(state, tools, chain, slot.value);
             match convert(state, tools.doc, chain, value) {
                 Given::Value(value) => return (Cell { value, node: slot.node, source: number as u8 }, None),
                 Given::Absent => {}
@@ -191,7 +195,13 @@ impl Plan {
                             let slot = self.read(state, tools.doc, tools.decoder, source);
                             complete &= !slot.value.is_absent() && slot.value.tag != Tag::Container;
                             let hole = if state.suspicious { redacted(state, tools, slot.value).unwrap_or(slot.value) } else { slot.value };
-                            text.extend_from_slice(hole.shown(&tools.doc.text, &mut NumberText::default()));
+                            if json::is_private(hole, &tools.doc.text) {
+                                // Within a longer text the writer would not know it for JSON.
+                                text.extend_from_slice(b"[redacted]");
+                                state.note("redacted", u32::MAX);
+                            } else {
+                                text.extend_from_slice(hole.shown(&tools.doc.text, &mut NumberText::default()));
+                            }
                             node = slot.node;
                         }
                     }
@@ -406,9 +416,18 @@ pub(crate) fn redacted(state: &mut State, tools: &mut Tools<'_>, value: Value) -
 }
 
 /// What a chain is given. Converters change letters and cut texts, and then a secret no longer looks like one, so it goes before them.
+#[inline]
 fn cleaned(state: &mut State, tools: &mut Tools<'_>, chain: &[Step], value: Value) -> Value {
     // Without converters the row's own check at the end sees the text as it stands; a digest gives nothing away.
-    if !state.suspicious || chain.first().is_none_or(|step| step.is_digest) {
+    if chain.first().is_none_or(|step| step.is_digest) {
+        return value;
+    }
+    // `unquote` takes the braces off, and then nobody knows the rest for JSON.
+    if json::is_private(value, &tools.doc.text) {
+        state.note("redacted", u32::MAX);
+        return place(&mut tools.doc.text, b"[redacted]");
+    }
+    if !state.suspicious {
         return value;
     }
     match redacted(state, tools, value) {

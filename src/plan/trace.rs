@@ -1,6 +1,7 @@
 //! What explain is told of a part: read off the state after the part was written, before it is cleared.
 
 use super::Plan;
+use super::json;
 use super::leaf_trace::{self, LeafTrace};
 use super::resolve::Tools;
 use super::state::{Cell, State};
@@ -65,7 +66,10 @@ impl Plan {
             let info = &self.row_infos[*row as usize];
             let source = info.sources.get(cell.source as usize).or(info.sources.first()).cloned().unwrap_or_default();
             let text = &tools.doc.text;
-            let shown = |value: super::value::Value| String::from_utf8_lossy(value.shown(text, &mut NumberText::default())).into_owned();
+            let shown = |value: super::value::Value| match json::is_private(value, text) {
+                true => "[redacted]".to_owned(),
+                false => String::from_utf8_lossy(value.shown(text, &mut NumberText::default())).into_owned(),
+            };
             if cell.value.tag == Tag::List {
                 for item in &state.items[cell.value.bits as usize..cell.value.bits as usize + cell.value.len as usize] {
                     trace.fields.push(FieldTrace { row: *row, source: source.clone(), value: shown(item.value) });

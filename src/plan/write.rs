@@ -52,7 +52,7 @@ impl Plan {
                         None => self.cell_of(state, row, slot),
                         Some(first) => state.element_cells[first + row as usize],
                     };
-                    put(cell.value, form, &tools.doc.text, out);
+                    tell(state, put(cell.value, form, &tools.doc.text, out));
                     state.mark_read(cell.node);
                 }
                 Piece::Id { until } => {
@@ -119,11 +119,11 @@ impl Plan {
             if cell.value.tag == Tag::List {
                 for at in cell.value.bits as usize..cell.value.bits as usize + cell.value.len as usize {
                     let item = state.items[at];
-                    append_new(out, first, |out| json::scalar(item.value, form, text, out));
+                    append_new(state, out, first, |out| json::scalar(item.value, form, text, out));
                     state.mark_read(item.node);
                 }
             } else if !cell.value.is_absent() {
-                append_new(out, first, |out| json::scalar(cell.value, form, text, out));
+                append_new(state, out, first, |out| json::scalar(cell.value, form, text, out));
                 state.mark_read(cell.node);
             }
         }
@@ -156,10 +156,10 @@ impl Plan {
                 out.extend_from_slice(b"{\"key\":");
                 match label {
                     LabelKey::Fixed(quoted) => out.extend_from_slice(quoted),
-                    LabelKey::Own => json::string(item.key.bytes(text), out),
+                    LabelKey::Own => tell(state, json::scalar(item.key, Form::Text, text, out)),
                 }
                 out.extend_from_slice(b",\"value\":");
-                json::scalar(item.value, Form::Text, text, out);
+                tell(state, json::scalar(item.value, Form::Text, text, out));
                 out.extend_from_slice(b"},");
                 state.mark_read(item.node);
             });
@@ -180,9 +180,9 @@ impl Plan {
             }
             match label {
                 LabelKey::Own => each_item(state, cell, |state, item| {
-                    json::string(item.key.bytes(text), out);
+                    tell(state, json::scalar(item.key, Form::Text, text, out));
                     out.push(b':');
-                    json::scalar(item.value, Form::Text, text, out);
+                    tell(state, json::scalar(item.value, Form::Text, text, out));
                     out.push(b',');
                     state.mark_read(item.node);
                 }),
@@ -197,12 +197,17 @@ impl Plan {
                             if out.len() > mark {
                                 out.push(b',');
                             }
-                            json::escaped(item.value.shown(text, &mut NumberText::default()), out);
+                            if json::is_private(item.value, text) {
+                                out.extend_from_slice(b"[redacted]");
+                                tell(state, true);
+                            } else {
+                                json::escaped(item.value.shown(text, &mut NumberText::default()), out);
+                            }
                             state.mark_read(item.node);
                         });
                         out.push(b'"');
                     } else {
-                        json::scalar(cell.value, Form::Text, text, out);
+                        tell(state, json::scalar(cell.value, Form::Text, text, out));
                         state.mark_read(cell.node);
                     }
                     out.push(b',');
@@ -212,17 +217,29 @@ impl Plan {
     }
 }
 
-/// Appends a scalar to the text before it.
+/// Notes a value that gave way to `[redacted]`.
+fn tell(state: &mut State, is_redacted: bool) {
+    if is_redacted {
+        state.note("redacted", u32::MAX);
+    }
+}
+
+/// Appends a scalar to the text before it. True when it gave way to `[redacted]`.
 #[inline]
-fn put(value: Value, form: Hole, text: &[u8], out: &mut Vec<u8>) {
+fn put(value: Value, form: Hole, text: &[u8], out: &mut Vec<u8>) -> bool {
     match (form, value.tag) {
         (Hole::Quoted, Tag::Text) if value.plain == Plain::Yes => json::append(text, value.bits as usize, value.len as usize, out),
+        (Hole::Quoted, Tag::Text) if json::is_private(value, text) => {
+            out.extend_from_slice(b"[redacted]");
+            return true;
+        }
         (Hole::Quoted, Tag::Text) => {
             json::append_escaped(text, value.bits as usize, value.len as usize, out);
         }
         (Hole::Quoted | Hole::Bare, _) => out.extend_from_slice(value.shown(text, &mut NumberText::default())),
-        (Hole::Whole(form), _) => json::scalar(value, form, text, out),
+        (Hole::Whole(form), _) => return json::scalar(value, form, text, out),
     }
+    false
 }
 
 /// Takes back the comma of the last item and closes.
@@ -235,9 +252,9 @@ fn end(out: &mut Vec<u8>, bracket: u8) {
 }
 
 /// Appends one item and a comma, and takes both back when the list `out[first..]` already holds it.
-fn append_new(out: &mut Vec<u8>, first: usize, write: impl FnOnce(&mut Vec<u8>)) {
+fn append_new(state: &mut State, out: &mut Vec<u8>, first: usize, write: impl FnOnce(&mut Vec<u8>) -> bool) {
     let start = out.len();
-    write(out);
+    tell(state, write(out));
     out.push(b',');
     if start > first && holds_item(&out[first..start], &out[start..]) {
         out.truncate(start);

@@ -197,6 +197,35 @@ fn no_secret_under_a_telling_name_comes_out() {
     watch.end();
 }
 
+/// A member that holds JSON as text, wherever it stands and whichever row copies it: what only a name inside gives away stays in.
+#[test]
+fn no_prompt_in_json_text_comes_out() {
+    let mut watch = Watch::new();
+    let mut dice = Dice::new(16);
+    let forms = [
+        r#"{"model":"m","requestBody":"what Canary asked"}"#,
+        r#"[{"ResponseMessages":[{"content":"what Canary was told"}]}]"#,
+        r#" {"properties":"{\"backendRequestBody\":\"what Canary asked\"}"}"#,
+    ];
+    for (name, record) in records() {
+        let mut count = 0;
+        texts(&mut record.clone(), "", &mut |_, _| count += 1);
+        for at in (dice.roll(5)..count).step_by(5) {
+            let form = forms[dice.roll(forms.len())];
+            let (mut record, mut number, mut place) = (record.clone(), 0, String::new());
+            texts(&mut record, "", &mut |path, text| {
+                if number == at {
+                    place = path.to_owned();
+                    *text = form.to_owned();
+                }
+                number += 1;
+            });
+            watch.run(&format!("{form} at {place} of {name}"), record.to_string().as_bytes());
+        }
+    }
+    watch.end();
+}
+
 #[test]
 fn no_secret_in_a_name_comes_out() {
     let mut watch = Watch::new();

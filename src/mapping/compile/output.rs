@@ -267,7 +267,10 @@ impl Writer<'_> {
         match constant {
             Constant::Text(bytes) => json_string(bytes, &mut text),
             Constant::Raw(bytes) => text.extend_from_slice(bytes),
-            Constant::Scalar(value) => json_scalar(*value, form(field), &[], &mut text),
+            Constant::Scalar(value) => {
+                // A mapping's own number or word; only texts of a record are private.
+                json_scalar(*value, form(field), &[], &mut text);
+            }
         }
         Some(text.into())
     }
