@@ -190,6 +190,10 @@ impl Mutator<'_> {
         for rules in rules {
             for pair in rules.windows(2) {
                 let [first, second] = [&pair[0], &pair[1]].map(|line| self.text[line.clone()].trim_end().trim_end_matches(',').to_owned());
+                // The order of rules that exclude each other says nothing: to change it is no slip.
+                if exclude_each_other(&first, &second) {
+                    continue;
+                }
                 self.put("neighbouring rules swapped", pair[0].start..pair[1].end, &format!("{second},\n{first},\n"));
             }
             let last = &rules[rules.len() - 1];
@@ -231,6 +235,18 @@ fn blanked(path: &str) -> String {
             kept
         })
         .collect()
+}
+
+/// Whether two rules ask one value of the record for words that differ. An `any` or a `not` may turn the question round.
+fn exclude_each_other(first: &str, second: &str) -> bool {
+    let asked = Regex::new(r#"record_(?:equals|in) = \{ ("[$@][A-Za-z_.]+") = ("[^"]*"|\[[^\]]*\])"#).expect("a pattern");
+    let [first, second] = [first, second].map(|rule| {
+        let plain = !rule.contains("any =");
+        let found = asked.captures(rule.split("not =").next().unwrap_or(rule)).filter(|_| plain)?;
+        let words: BTreeSet<String> = found[2].split('"').skip(1).step_by(2).map(str::to_lowercase).collect();
+        Some((found[1].to_owned(), words))
+    });
+    first.zip(second).is_some_and(|((one, words), (other, others))| one == other && words.is_disjoint(&others))
 }
 
 /// How far a value reaches: to the comma or brace that ends it.
