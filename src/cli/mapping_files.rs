@@ -15,25 +15,34 @@ use crate::mapping::{self, File, Files};
 pub fn load(folder: Option<&Path>) -> Result<Files, Failure> {
     let mut files = mapping::built_in();
     let Some(folder) = folder else { return Ok(files) };
+    if !add(&mut files, folder)?.iter().any(|name| name.ends_with(".toml") || name.starts_with("tags/")) {
+        return Err(Failure::config(format!("{}: no mapping found; one lies at {}/VENDOR/LOG.toml", folder.display(), folder.display())));
+    }
+    Ok(files)
+}
+
+/// Adds the files of a site's folder over those known already; gives their names.
+///
+/// # Errors
+///
+/// A folder that cannot be read, a file that is not UTF-8.
+pub fn add(files: &mut Files, folder: &Path) -> Result<Vec<String>, Failure> {
     let mut found = Vec::new();
     walk(folder, "", &mut found).map_err(|fault| match fault.kind() {
         io::ErrorKind::NotADirectory => Failure::config(format!("{}: a folder of mappings was expected, found a file", folder.display())),
         io::ErrorKind::NotFound => Failure::config(format!("{}: there is no such folder of mappings", folder.display())),
         _ => Failure::io(folder.display(), &fault),
     })?;
-    if !found.iter().any(|name| name.ends_with(".toml") || name.starts_with("tags/")) {
-        return Err(Failure::config(format!("{}: no mapping found; one lies at {}/VENDOR/LOG.toml", folder.display(), folder.display())));
-    }
     found.sort();
-    for name in found {
-        let path = folder.join(&name);
+    for name in &found {
+        let path = folder.join(name);
         let text = fs::read_to_string(&path).map_err(|fault| match fault.kind() {
             io::ErrorKind::InvalidData => Failure::config(format!("{}: UTF-8 text was expected", path.display())),
             _ => Failure::io(path.display(), &fault),
         })?;
-        files.add(File { shown: path.display().to_string(), name, text, site: true });
+        files.add(File { shown: path.display().to_string(), name: name.clone(), text, site: true });
     }
-    Ok(files)
+    Ok(found)
 }
 
 /// Adds a site's own severities of security tags, whatever its file is called.

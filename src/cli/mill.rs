@@ -3,7 +3,7 @@
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dead_letter::DeadLetter;
@@ -55,7 +55,19 @@ pub struct Prepared {
 ///
 /// Every fault of the mappings, printed at once; an unknown profile; a database that cannot be read.
 pub fn prepare(args: &MappingArgs) -> Result<Prepared, Failure> {
+    prepare_over(args, None)
+}
+
+/// As [`prepare`], with the files of one more folder over those of the arguments: cases of a mapping bring what a site would.
+///
+/// # Errors
+///
+/// As [`prepare`].
+pub fn prepare_over(args: &MappingArgs, site: Option<&Path>) -> Result<Prepared, Failure> {
     let mut files = mapping_files::load(args.mappings.as_deref())?;
+    if let Some(site) = site {
+        mapping_files::add(&mut files, site)?;
+    }
     if let Some(tags) = &args.tags {
         mapping_files::add_tags(&mut files, tags)?;
     }

@@ -9,6 +9,8 @@
 //! ```
 //! A fact names one value of the event by its UDM path in snake_case. `[n]` is an element, `{key}` a label or a member of `additional`;
 //! without either, a list stands for its first element. `"parts": n` in any entry also fixes how many parts there are.
+//!
+//! A folder `site` among the cases holds what a site would have in its own folder of mappings: all cases beside it run with these files too.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,6 +30,7 @@ use crate::engine::{Message, Outcome, Outcomes, Worker};
     udmill test my-mappings\n\n\
     A case is a pair of files in a folder beside a mapping: acme/vpn.cases/NAME.in.json, a message body as received, and\n\
     NAME.expect.json, for example [{\"part\": 0, \"outcome\": \"emitted\", \"facts\": {\"principal.ip[0]\": \"192.0.2.1\"}, \"absent\": [\"target\"]}].\n\
+    Files in acme/vpn.cases/site are laid over the mappings for the cases of that folder, as a site's own folder would be.\n\
     Exit codes: 0 all agree; 1 reading failed; 2 a mapping is at fault or a case disagrees.")]
 pub struct Args {
     /// A folder of mappings, with cases beside them
@@ -46,24 +49,25 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         let folder = args.folder.display();
         return Err(Failure::config(format!("{folder}: no case found; one lies at {folder}/VENDOR/LOG.cases/NAME.in.json")));
     }
-    let mut profiles: BTreeMap<String, (mill::Prepared, Worker)> = BTreeMap::new();
+    let mut engines: BTreeMap<(String, Option<&Path>), (mill::Prepared, Worker)> = BTreeMap::new();
     let mut outcomes = Outcomes::default();
     let mut differ = 0_usize;
     for case in &cases {
         let mut faults = Vec::new();
         for expected in &case.expected {
             let profile = expected.profile.clone().unwrap_or_else(|| mill::DEFAULT_PROFILE.to_owned());
-            if !profiles.contains_key(&profile) {
+            let key = (profile.clone(), case.site.as_deref());
+            if !engines.contains_key(&key) {
                 let own = mill::MappingArgs {
                     profile: Some(profile.clone()),
                     mappings: Some(args.folder.clone()),
                     ..mill::MappingArgs::default()
                 };
-                let prepared = mill::prepare(&own)?;
+                let prepared = mill::prepare_over(&own, case.site.as_deref())?;
                 let worker = prepared.worker();
-                profiles.insert(profile.clone(), (prepared, worker));
+                engines.insert(key.clone(), (prepared, worker));
             }
-            let (prepared, worker) = profiles.get_mut(&profile).expect("it was put in above");
+            let (prepared, worker) = engines.get_mut(&key).expect("it was put in above");
             prepared.engine.process(worker, Message::new(&case.body), &mut outcomes);
             let parts: Vec<PartResult> = outcomes.parts.iter().map(|part| PartResult::of(&part.outcome, &outcomes)).collect();
             faults.extend(compare(expected, &parts).into_iter().map(|fault| format!("{profile}: {fault}")));
@@ -138,6 +142,8 @@ pub struct Case {
     pub body: Vec<u8>,
     /// What must become of it.
     pub expected: Vec<Expected>,
+    /// The folder `site` beside it.
+    pub site: Option<PathBuf>,
 }
 
 /// Finds every case below a folder, in the order of names.
@@ -164,7 +170,8 @@ pub fn find(folder: &Path) -> Result<Vec<Case>, Failure> {
                 return Err(Failure::config(format!("{expect} expects nothing; name at least one part")));
             }
             let body = fs::read(&path).map_err(|fault| Failure::io(path.display(), &fault))?;
-            cases.push(Case { path, body, expected });
+            let site = path.parent().map(|folder| folder.join("site")).filter(|site| site.is_dir());
+            cases.push(Case { path, body, expected, site });
         }
     }
     Ok(cases)

@@ -103,7 +103,7 @@ fn csv_names(files: &Files) -> impl Iterator<Item = &str> {
     files.iter().map(|(_, file)| file.name.as_str()).filter(|name| name.ends_with(".csv"))
 }
 
-/// Header and rows of a CSV file; what is wrong with them is said under `code`. The span of a row is its line.
+/// Header and rows of a CSV file, without lines that begin with `#`; what is wrong with them is said under `code`. The span of a row is its line.
 pub(super) fn csv_rows(index: u32, code: &'static str, files: &Files, faults: &mut Faults) -> Option<(Vec<String>, Vec<RawRow>)> {
     let text = &files.get(index)?.text;
     let place = |position: Option<&csv::Position>| {
@@ -112,7 +112,7 @@ pub(super) fn csv_rows(index: u32, code: &'static str, files: &Files, faults: &m
         let end = text[start..].find(['\r', '\n']).map_or(text.len(), |len| start + len);
         Span { file: index, start: u32::try_from(start).unwrap_or(u32::MAX), end: u32::try_from(end).unwrap_or(u32::MAX) }
     };
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).from_reader(text.as_bytes());
     let header: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(str::to_owned).collect(),
         Err(error) => {

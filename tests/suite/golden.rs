@@ -2,7 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test suite golden` writes the outcomes anew; read the difference as a reviewer would.
 //! `GOLDEN=part_of_a_name` runs only some. Beside a body may stand `.with.json`: the broker's time, databases of places and limits that are small enough to reach;
-//! and `.mapping.toml`: the only mapping of that case.
+//! a site's folder of mappings; and `.mapping.toml`: the only mapping of that case.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -31,6 +31,8 @@ struct With {
     /// Addresses are looked up in the databases of `tests/data`.
     #[serde(default)]
     places: bool,
+    /// A site's folder of mappings, a path below the project's.
+    site: Option<String>,
 }
 
 /// One body and its neighbours.
@@ -92,6 +94,9 @@ impl Case {
             let mut files = Files::new();
             files.add_built_in("case/log.toml", &text);
             own = mills::engine(&files, settings);
+            &own
+        } else if let Some(site) = &with.site {
+            own = mills::sited(site);
             &own
         } else if is_plain {
             mills::shipped()

@@ -18,6 +18,7 @@ mod golden;
 mod insight;
 mod instants;
 mod layers;
+mod metrics;
 mod mills;
 mod mmdb;
 mod mutation;

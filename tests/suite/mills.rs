@@ -1,13 +1,14 @@
 //! The engine as the proofs of this suite run it: every record under both profiles, as two outputs of one source would.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 use udmill::decode::Limits;
 use udmill::engine::{Engine, Message, Outcome, Outcomes, Part, Settings, Timestamp, View, Worker};
 use udmill::enrich::{Databases, Enrichers, Sizes};
-use udmill::mapping::Files;
 use udmill::mapping::compile::Options;
+use udmill::mapping::{File, Files};
 
 /// The profiles, in the order of the engine's views.
 pub const PROFILES: [&str; 2] = ["documented", "typed"];
@@ -25,6 +26,33 @@ pub fn engine(files: &Files, settings: Settings) -> Engine {
 pub fn shipped() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| engine(&udmill::mapping::built_in(), Settings::default()))
+}
+
+/// The shipped mappings under the files of a site's folder, a path below the project's own.
+pub fn sited(folder: &str) -> Engine {
+    let mut files = udmill::mapping::built_in();
+    for path in below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)) {
+        let name = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).expect("it lies below");
+        let name = name.to_string_lossy().replace('\\', "/");
+        let text = std::fs::read_to_string(&path).expect("a mapping is readable");
+        files.add(File { shown: format!("{folder}/{name}"), name, text, site: true });
+    }
+    engine(&files, Settings::default())
+}
+
+/// The folder `site` beside a case of a mapping, as a path below the project's: what `udmill test` lays over the mappings for it.
+pub fn site_of(case: &Path) -> Option<String> {
+    let site = case.parent()?.join("site");
+    let root = std::fs::canonicalize(env!("CARGO_MANIFEST_DIR")).ok()?;
+    let site = std::fs::canonicalize(site).ok()?;
+    Some(site.strip_prefix(root).ok()?.to_string_lossy().replace('\\', "/"))
+}
+
+/// Every file below a folder, in no order.
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|fault| panic!("{}: {fault}", folder.display()));
+    let paths = entries.map(|entry| entry.expect("a folder entry is readable").path());
+    paths.flat_map(|path| if path.is_dir() { below(&path) } else { vec![path] }).collect()
 }
 
 /// A worker without geo databases.

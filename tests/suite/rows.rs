@@ -20,7 +20,8 @@ fn events(case: &str, known: &mut BTreeMap<String, Vec<Value>>) -> Vec<Value> {
     let (path, text) = case.split_once('#').unwrap_or((case, ""));
     let all = known.entry(path.to_owned()).or_insert_with(|| {
         let body = fs::read(folder().join(path)).unwrap_or_else(|fault| panic!("{path}: {fault}"));
-        let engine = mills::shipped();
+        let own = mills::site_of(&folder().join(path)).map(|site| mills::sited(&site));
+        let engine = own.as_ref().unwrap_or_else(|| mills::shipped());
         let outcomes = mills::run(engine, &mut mills::worker_with_places(engine.limits()), &body, None);
         outcomes.parts.iter().filter_map(|part| mills::event(&outcomes, part)).collect()
     });

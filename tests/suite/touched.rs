@@ -43,27 +43,36 @@ struct Touched {
     rules: BTreeSet<(String, usize)>,
 }
 
+/// Cases of what a site may choose: the files of their folder `site` are laid over the shipped mappings.
+const WITH_A_SITE: &str = "mappings/azure/metrics_with_limits.cases";
+
 fn touched(engine: &Engine) -> Touched {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let mut touched = Touched::default();
-    let mut worker = mills::worker_with_places(engine.limits());
-    worker.trace(true);
     for folder in ["mappings", "tests/golden", "tests/samples"] {
-        for body in bodies(&root.join(folder)) {
+        touched.add(engine, folder);
+    }
+    touched.add(&mills::sited(&format!("{WITH_A_SITE}/site")), WITH_A_SITE);
+    touched
+}
+
+impl Touched {
+    fn add(&mut self, engine: &Engine, folder: &str) {
+        let mut worker = mills::worker_with_places(engine.limits());
+        worker.trace(true);
+        for body in bodies(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder)) {
             let outcomes = mills::run(engine, &mut worker, &body, None);
             for trace in &outcomes.traces {
                 let Some(plan) = engine.plan(&outcomes.parts[trace.part]) else { continue };
                 for field in &trace.plan.fields {
                     let row = &plan.row_infos[field.row as usize];
-                    touched.rows.insert((row.file.clone(), row.line));
+                    self.rows.insert((row.file.clone(), row.line));
                 }
                 if let Some(rule) = trace.plan.rule.as_ref().and_then(|rule| rule.rule) {
-                    touched.rules.insert(plan.rule_places[rule as usize].clone());
+                    self.rules.insert(plan.rule_places[rule as usize].clone());
                 }
             }
         }
     }
-    touched
 }
 
 #[test]
