@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Failure;
+use crate::config::Place;
+#[cfg(feature = "objects")]
+use crate::source::blob::{self, Object, ObjectReader};
 
 /// One thing to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,9 @@ pub enum Input {
     Stdin,
     /// A file.
     File(PathBuf),
+    /// An object of a store.
+    #[cfg(feature = "objects")]
+    Object(Object),
 }
 
 impl Input {
@@ -23,6 +29,8 @@ impl Input {
         match self {
             Input::Stdin => "-".to_owned(),
             Input::File(path) => path.display().to_string(),
+            #[cfg(feature = "objects")]
+            Input::Object(object) => object.name.clone(),
         }
     }
 }
@@ -44,12 +52,19 @@ const COMPRESSION_ENDINGS: &[&str] = &["gz", "zst", "zstd"];
 
 /// Resolves the arguments.
 ///
+/// Besides paths these are `az://CONTAINER/PREFIX`, `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX` and `file:///PATH`, all but the first kind also with
+/// `*`, `?`, `[...]` and `**` in their names.
+///
 /// # Errors
 ///
-/// A path that does not exist or cannot be listed.
+/// A path that does not exist or cannot be listed, a store that does not let us in.
 pub fn find(arguments: &[PathBuf]) -> Result<Found, Failure> {
     let mut found = Found::default();
     for argument in arguments {
+        if let Some(url) = argument.to_str().filter(|text| Place::is_url(text)) {
+            find_place(url, &mut found)?;
+            continue;
+        }
         if argument.as_os_str() == "-" {
             if found.inputs.contains(&Input::Stdin) {
                 return Err(Failure::config("`-` is given twice; standard input can be read once"));
@@ -57,15 +72,50 @@ pub fn find(arguments: &[PathBuf]) -> Result<Found, Failure> {
             found.inputs.push(Input::Stdin);
             continue;
         }
-        let kind = fs::metadata(argument).map_err(|fault| Failure::io(argument.display(), &fault))?;
-        if kind.is_dir() {
-            list(argument, &mut found)?;
-        } else {
-            found.size_bytes += kind.len();
-            found.inputs.push(Input::File(argument.clone()));
-        }
+        find_path(argument, &mut found)?;
     }
     Ok(found)
+}
+
+fn find_path(argument: &Path, found: &mut Found) -> Result<(), Failure> {
+    let kind = fs::metadata(argument).map_err(|fault| Failure::io(argument.display(), &fault))?;
+    if kind.is_dir() {
+        list(argument, found)?;
+    } else {
+        found.size_bytes += kind.len();
+        found.inputs.push(Input::File(argument.to_owned()));
+    }
+    Ok(())
+}
+
+/// What a URL names.
+fn find_place(url: &str, found: &mut Found) -> Result<(), Failure> {
+    match Place::read(url).map_err(Failure::config)? {
+        Place::Folder(path) if path.exists() || !path.to_string_lossy().contains(['*', '?', '[']) => find_path(&path, found),
+        Place::Folder(pattern) => {
+            let bad = |fault: &dyn std::fmt::Display| Failure::config(format!("`{url}`: the pattern does not hold: {fault}"));
+            let before = found.inputs.len();
+            for path in glob::glob(&pattern.to_string_lossy()).map_err(|fault| bad(&fault))? {
+                let path = path.map_err(|fault| Failure { exit: super::Exit::Io, text: fault.to_string() })?;
+                find_path(&path, found)?;
+            }
+            if found.inputs.len() == before {
+                return Err(Failure { exit: super::Exit::Io, text: format!("`{url}`: nothing matches the pattern") });
+            }
+            Ok(())
+        }
+        #[cfg(feature = "objects")]
+        Place::Store { .. } => {
+            let (objects, passed_over) =
+                blob::list(url, |name| looks_like_a_log(Path::new(name))).map_err(|text| Failure { exit: super::Exit::Io, text })?;
+            found.passed_over += passed_over;
+            found.size_bytes += objects.iter().map(|object| object.size_bytes).sum::<u64>();
+            found.inputs.extend(objects.into_iter().map(Input::Object));
+            Ok(())
+        }
+        #[cfg(not(feature = "objects"))]
+        Place::Store { .. } => Err(Failure::config(format!("`{url}`: this program was built without the feature `objects`"))),
+    }
 }
 
 fn list(folder: &Path, found: &mut Found) -> Result<(), Failure> {
@@ -116,6 +166,8 @@ pub fn open(input: &Input, progress: Arc<AtomicU64>) -> io::Result<Box<dyn Read>
     let raw: Box<dyn Read> = match input {
         Input::Stdin => Box::new(io::stdin().lock()),
         Input::File(path) => Box::new(File::open(path)?),
+        #[cfg(feature = "objects")]
+        Input::Object(object) => Box::new(ObjectReader::new(object)),
     };
     decompressed(Counting { inner: raw, count: progress })
 }
@@ -173,6 +225,12 @@ mod tests {
         assert!(find(&[folder.path().join("README.md")]).is_ok_and(|found| found.inputs.len() == 1), "a named file may be called anything");
         assert!(find(&[folder.path().join("missing")]).is_err_and(|failure| failure.exit == super::super::Exit::Io));
         assert!(find(&["-".into(), "-".into()]).is_err());
+        let by_url = |rest: &str| {
+            let found = find(&[format!("file://{}{rest}", folder.path().display()).into()]);
+            found.map(|found| found.inputs.len()).map_err(|failure| failure.exit)
+        };
+        assert!(by_url("") == Ok(3) && by_url("/*.ndjson") == Ok(1) && by_url("/**/PT1H.json") == Ok(1), "by URL and pattern");
+        assert!(by_url("/*.csv") == Err(super::super::Exit::Io) && by_url("/[") == Err(super::super::Exit::Config));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dead_letter::DeadLetter;
+use crate::sink::letter_file::DeadLetter;
 use super::pipeline;
 use super::summary::{Counts, Tally};
 use super::{Failure, mapping_files};

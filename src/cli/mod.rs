@@ -6,7 +6,6 @@
 pub mod check;
 mod completions;
 mod coverage;
-pub mod dead_letter;
 #[cfg(feature = "kafka")]
 pub mod demo;
 mod diff;

@@ -10,7 +10,7 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use super::dead_letter::DeadLetter;
+use crate::sink::letter_file::DeadLetter;
 use super::summary::Tally;
 
 /// A batch is handed on when its messages reach this many bytes: large enough that handing over costs nothing, small enough that

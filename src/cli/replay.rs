@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::dead_letter::DeadLetter;
 use super::input::{self, Found, Input};
 use super::pipeline::{self, Feeder, Mill, Stopped};
 use super::summary::Summary;
 use super::{Exit, Failure, paint};
 use crate::decode::{Framer, Limits};
+use crate::sink::letter_file::DeadLetter;
+use crate::sink::raw_line::RawLine;
 
 /// Arguments of `udmill replay`.
 #[derive(clap::Args)]
@@ -23,13 +24,17 @@ use crate::decode::{Framer, Limits};
     udmill replay audit.ndjson > events.ndjson\n  \
     udmill replay --profile typed --dead-letter rejected.ndjson -o events.ndjson exports/\n  \
     zcat insights-activity-logs/*/PT1H.json.gz | udmill replay - | jq .metadata.eventType\n  \
-    udmill replay --redrive rejected.ndjson -o mended.ndjson\n\n\
-    Reads NDJSON, pretty-printed JSON, PT1H.json, lists and envelopes, also under gzip and zstd. Events stand in the order of the input;\n\
+    udmill replay --redrive rejected.ndjson -o mended.ndjson\n  \
+    udmill replay 'az://insights-logs-audit/**/y=2026/m=01/**/PT1H.json' -o events.ndjson\n  \
+    udmill replay s3://archive/raw/2026/01/02 -o events.ndjson\n\n\
+    Reads NDJSON, pretty-printed JSON, PT1H.json, lists and envelopes, also under gzip and zstd, and what\n\
+    `[sink.archive]` wrote. Access to object stores comes from the environment (AZURE_STORAGE_ACCOUNT_NAME and _KEY, AWS_*, GOOGLE_*) or\n\
+    the identity of the machine. Events stand in the order of the input;\n\
     a summary goes to standard error.\n\n\
     Exit codes: 0 every part has an outcome; 1 reading or writing failed; 2 a configuration or mapping fault; 3 more than\n\
     --max-rejects were rejected, or nothing at all was emitted from a non-empty input.")]
 pub struct Args {
-    /// Files, folders, or `-` for standard input
+    /// Files, folders, `-` for standard input, or `az://CONTAINER/PREFIX`, `s3://`, `gs://`, `file:///`, also with `*` and `**`
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// Write the events to FILE instead of standard output
@@ -160,7 +165,7 @@ fn read_all(inputs: &[Input], redrive: bool, feeder: &mut Feeder, progress: &Pro
             if redrive {
                 read_dead_letters(reader, feeder)
             } else {
-                read_messages(reader, |bytes, offset| feeder.push(bytes, offset, None))
+                read_archive(reader, |bytes, offset, received_ms| feeder.push(bytes, offset, received_ms))
             }
         });
         match outcome {
@@ -175,12 +180,25 @@ fn read_all(inputs: &[Input], redrive: bool, feeder: &mut Feeder, progress: &Pro
     failed
 }
 
-/// Cuts a file into messages and hands each on with its offset, until somebody says that it is enough.
+/// As [`read_archive`], for whom times of arrival do not matter.
+///
+/// # Errors
+///
+/// As [`read_archive`].
+pub fn read_messages(reader: impl Read, mut each: impl FnMut(&[u8], u64) -> Result<(), Stopped>) -> io::Result<Result<(), Stopped>> {
+    read_archive(reader, |bytes, offset, _| each(bytes, offset))
+}
+
+/// Cuts a file into messages and hands each on with its offset, until somebody says that it is enough. A raw line of an archive is opened:
+/// its message comes out as it once arrived, with the time of its arrival in milliseconds since the Unix epoch.
 ///
 /// # Errors
 ///
 /// As reading. What was complete before the fault has been handed on.
-pub fn read_messages(mut reader: impl Read, mut each: impl FnMut(&[u8], u64) -> Result<(), Stopped>) -> io::Result<Result<(), Stopped>> {
+pub fn read_archive(
+    mut reader: impl Read,
+    mut each: impl FnMut(&[u8], u64, Option<i64>) -> Result<(), Stopped>,
+) -> io::Result<Result<(), Stopped>> {
     let mut framer = Framer::new(Limits::default().body_bytes);
     let mut chunk = vec![0; 1 << 17];
     loop {
@@ -195,7 +213,12 @@ pub fn read_messages(mut reader: impl Read, mut each: impl FnMut(&[u8], u64) -> 
             framer.push(&chunk[..read]);
         }
         while let Some(frame) = framer.next_frame() {
-            if each(frame.bytes, frame.offset).is_err() {
+            let handed = match RawLine::read(frame.bytes) {
+                Some(Ok(line)) => each(&line.body, frame.offset, line.received_ms),
+                // A broken one is judged as any broken text.
+                Some(Err(_)) | None => each(frame.bytes, frame.offset, None),
+            };
+            if handed.is_err() {
                 return Ok(Err(Stopped));
             }
         }

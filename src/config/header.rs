@@ -7,6 +7,8 @@ pub const LOG_TYPE: &str = "udmill_log_type";
 pub const MAPPING: &str = "udmill_mapping";
 /// Of an event: the profile of its output; absent for the mapping's own.
 pub const PROFILE: &str = "udmill_profile";
+/// Of a message that an output passes on as it came: `raw`.
+pub const EMIT: &str = "udmill_emit";
 
 /// Of a dead letter: `decode`, `map`, `deliver`, ...
 pub const STAGE: &str = "udmill_stage";

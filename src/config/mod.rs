@@ -26,22 +26,28 @@
 //! let faults = Settings::read("udmill.toml", "[run]\nwokers = 2\n[admin]\nlisten = 7").expect_err("faults");
 //! assert!(faults.iter().any(|fault| fault.line == Some(2)) && faults.iter().any(|fault| fault.line == Some(4)));
 //! ```
+mod archive;
 mod connection;
 #[cfg(feature = "eventhubs")]
 pub mod entra;
 mod eventhubs;
 mod faults;
 pub mod header;
+mod place;
 mod secret;
 mod settings;
 mod token;
 
+pub use archive::{ArchiveSink, Compression};
 pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
 pub use eventhubs::{Access, BlobStore, Checkpoints, Credential, EventHubsSink, EventHubsSource, Namespace};
 pub use faults::Fault;
+#[cfg(feature = "objects")]
+pub use place::open_store;
+pub use place::{Cloud, Place, StoreAccess};
 pub use secret::{Secret, SecretRef};
 pub use settings::{
-    Admin, DeadLetter, DeadLetterContent, Delivery, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink, Source,
+    Admin, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink, Source,
     Start, Wrap,
 };
 pub use token::{TokenCache, TokenFault};

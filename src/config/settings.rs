@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::Deserialize;
 
+use super::archive::ArchiveSink;
 use super::connection::{Connection, ConnectionKind, Security};
 use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
@@ -212,6 +213,8 @@ pub struct Sink {
     pub kafka: Option<KafkaSink>,
     /// `[sink.eventhubs]`: Event Hubs over AMQP. An output's topic is then a hub. Default: the namespace of the source.
     pub eventhubs: Option<EventHubsSink>,
+    /// `[sink.archive]`: NDJSON files in a folder or an object store.
+    pub archive: Option<ArchiveSink>,
 }
 
 /// `[sink.kafka]`
@@ -236,6 +239,9 @@ pub struct Output {
     pub name: String,
     /// Topic the events go to. Required.
     pub topic: String,
+    /// `udm`: the events; `raw`: every message as it came, without mapping it. Default: `udm`.
+    #[serde(default)]
+    pub emit: Emit,
     /// Profile of the mappings. Default: each mapping's own.
     #[serde(default)]
     pub profile: Option<String>,
@@ -248,6 +254,17 @@ pub struct Output {
     /// What becomes of source fields that no row reads: `keep`, `count` or `drop`. Default: each mapping's own.
     #[serde(default)]
     pub unmapped: Option<String>,
+}
+
+/// What an output gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Emit {
+    /// UDM events.
+    #[default]
+    Udm,
+    /// Every message as it came, once.
+    Raw,
 }
 
 /// What stands around an event in its message.
@@ -322,6 +339,7 @@ impl Settings {
                     librdkafka: sink.librdkafka.clone(),
                 }
             }
+            (None, _) if self.sink.archive.is_some() => Connection::default(),
             (None, Some(source)) => Connection { librdkafka: BTreeMap::new(), ..source.connection() },
             (None, None) => Connection::default(),
         }
@@ -331,6 +349,7 @@ impl Settings {
     pub fn sink_namespace(&self) -> Option<Namespace> {
         let source = self.source.eventhubs.as_ref();
         match (&self.sink.eventhubs, &self.sink.kafka) {
+            (None, _) if self.sink.archive.is_some() => None,
             (Some(sink), _) => {
                 let inherits = sink.namespace.is_empty() && sink.endpoint.is_none() && sink.access == Default::default();
                 let own = Namespace {
@@ -429,6 +448,9 @@ impl Settings {
         for (key, what) in self.eventhubs_faults() {
             say(key, what);
         }
+        for (key, what) in self.archive_faults() {
+            say(key, what);
+        }
         let sink = self.sink_connection();
         if self.sink.kafka.is_some() {
             for (key, what) in sink.faults() {
@@ -471,6 +493,13 @@ impl Settings {
             }
             if self.output[..index].iter().any(|other| other.name == output.name) {
                 say("name", format!("two outputs are called `{}`", output.name));
+            }
+            if output.emit == Emit::Raw
+                && (output.profile.is_some() || output.wrap != Wrap::None || !output.omit.is_empty() || output.unmapped.is_some())
+            {
+                let what =
+                    format!("output `{}`: a raw message is not mapped; leave `profile`, `wrap`, `omit` and `unmapped` out", output.name);
+                say("emit", what);
             }
             if let Some(word) = output.unmapped.as_deref().filter(|word| !["keep", "count", "drop"].contains(word)) {
                 say("unmapped", format!("output `{}`: `unmapped = \"{word}\"`; expected `keep`, `count` or `drop`", output.name));

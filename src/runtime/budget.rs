@@ -1,5 +1,5 @@
 //! How many bytes of messages may be between the broker and their settlement.
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes in flight against a limit. Taking is never refused (the message is already here); the source asks [`Budget::is_full`]
 /// and pauses, and goes on below half of the limit, so that it does not flutter.
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Budget {
     used_bytes: AtomicU64,
     limit_bytes: u64,
+    pressing: AtomicBool,
 }
 
 /// What a message costs beyond its body: the ticket, queue entries and headers. A flood of tiny messages is bounded by this.
@@ -15,7 +16,7 @@ pub const MESSAGE_OVERHEAD_BYTES: u64 = 256;
 impl Budget {
     /// A budget of `limit_bytes`; at least one message always fits.
     pub fn new(limit_bytes: u64) -> Budget {
-        Budget { used_bytes: AtomicU64::new(0), limit_bytes }
+        Budget { used_bytes: AtomicU64::new(0), limit_bytes, pressing: AtomicBool::new(false) }
     }
 
     /// Adds bytes that are now in flight.
@@ -42,6 +43,16 @@ impl Budget {
     pub fn has_room(&self) -> bool {
         self.used_bytes() <= self.limit_bytes / 2
     }
+
+    /// From the limit down to half of it: a source that paused waits for messages to settle.
+    pub fn is_pressing(&self) -> bool {
+        if self.is_full() {
+            self.pressing.store(true, Ordering::Relaxed);
+        } else if self.has_room() {
+            self.pressing.store(false, Ordering::Relaxed);
+        }
+        self.pressing.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +69,7 @@ mod tests {
                 budget.release(change.unsigned_abs())
             }
             assert_eq!((budget.is_full(), budget.has_room()), (full, room), "at {}", budget.used_bytes());
+            assert_eq!(budget.is_pressing(), full || change == -49, "pressing at {}", budget.used_bytes());
         }
     }
 }

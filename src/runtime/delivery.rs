@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 use super::gate::Share;
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
+use crate::sink::archive::{ArchiveNews, Arrival};
 use crate::sink::kafka::{Acks, OutMessage, Refused};
 use crate::telemetry::{Component, Health, Histogram, IntCounter, Metrics};
 
@@ -139,6 +140,26 @@ impl Acks for Delivery {
         self.metrics.kafka_errors.with_label_values(&["sink", code]).inc();
         report(&self.health, Component::Sink, self.section, &self.identity, code, refused, reason);
     }
+
+    fn arrival<'a>(&self, owed: &'a Owed) -> Option<Arrival<'a>> {
+        let Ticket { partition, taken, .. } = &*owed.ticket;
+        Some(Arrival { topic: &partition.topic, partition: partition.number, offset: taken.offset, received_ms: taken.received_ms })
+    }
+
+    fn is_awaited(&self, owed: &Owed) -> bool {
+        self.stop.phase() > Phase::Running || owed.ticket.partition.is_revoked() || owed.ticket.is_pressing()
+    }
+
+    fn archive(&self, news: ArchiveNews) {
+        match news {
+            ArchiveNews::Written(bytes) => {
+                self.metrics.archive_files.with_label_values(&["written"]).inc();
+                self.metrics.archive_bytes.inc_by(bytes);
+            }
+            ArchiveNews::Failed => self.metrics.archive_files.with_label_values(&["failed"]).inc(),
+            ArchiveNews::Oldest(age) => self.metrics.archive_age.set(age.as_secs_f64()),
+        }
+    }
 }
 
 /// Notes and logs a transport's trouble: a refusal once with what to look at, anything else once a change.
@@ -148,7 +169,7 @@ pub fn report(health: &Health, component: Component, section: &str, identity: &s
         return;
     }
     if refused {
-        let part = if section.ends_with("eventhubs") { "access" } else { "security" };
+        let part = if section.ends_with("kafka") { "security" } else { "access" };
         let text = format!("{REFUSED} ({identity}): {}; check `{section}.{part}`", stable(reason));
         if health.fail(component, &text) {
             tracing::error!(component = component.name(), code, "{text}");

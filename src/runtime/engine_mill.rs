@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::blackout::blackout;
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
-use crate::config::Settings;
+use crate::config::{Emit, Settings};
 use crate::engine::{Engine, Message, NO_MAPPING, Outcome, Outcomes, Stage, Timestamp, View, Worker};
 use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
@@ -71,7 +71,8 @@ impl EngineMills {
         let mut views: Vec<View> = Vec::new();
         let mut outputs: Vec<Vec<u16>> = Vec::new();
         let mut keys = Vec::new();
-        for (index, output) in settings.output.iter().enumerate() {
+        // A raw output passes messages on as they came; without any other there is no view, and nothing is mapped.
+        for (index, output) in settings.output.iter().enumerate().filter(|(_, output)| output.emit == Emit::Udm) {
             // Outputs that want the same events share a view, so records are mapped once for all of them.
             let key = (&output.profile, &output.omit, &output.unmapped);
             let at = keys.iter().position(|known| *known == key).unwrap_or_else(|| {
@@ -238,6 +239,9 @@ impl Mill for EngineMill {
             self.worker = self.loaded.worker();
             self.caches = [(0, 0); 2];
             self.drift.clear();
+        }
+        if self.outputs.is_empty() {
+            return;
         }
         let loaded = Arc::clone(&self.loaded);
         let pin = loaded.pins.get(message.topic).copied();

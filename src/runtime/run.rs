@@ -19,6 +19,7 @@ use super::transactions::Transactions;
 use super::worker::{Shared, work};
 use crate::config::{Settings, TokenCache};
 use crate::sink::any::Sink;
+use crate::sink::archive::ArchiveSink;
 use crate::sink::kafka::KafkaSink;
 use crate::source::Source;
 use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
@@ -193,31 +194,40 @@ impl Pipeline {
         let tokens =
             |connection: &crate::config::Connection| connection.tokens().map(|cache| cache.map(Arc::new)).map_err(RunError::Settings);
         let source_tokens = settings.source.kafka.as_ref().map_or(Ok(None), |source| tokens(&source.connection()))?;
-        let sink_tokens = if namespace.is_none() { tokens(&sink_connection)? } else { None };
+        let sink_tokens = if namespace.is_none() && settings.sink.archive.is_none() { tokens(&sink_connection)? } else { None };
 
         let (failed, failures) = crossbeam_channel::unbounded();
         let names: Vec<String> = settings.output.iter().map(|output| output.name.clone()).collect();
-        let whose = namespace
-            .as_ref()
-            .map_or_else(|| ("sink.kafka", sink_connection.identity()), |namespace| ("sink.eventhubs", namespace.identity()));
+        let whose = match (&settings.sink.archive, &namespace) {
+            (Some(archive), _) => ("sink.archive", archive.identity()),
+            (None, Some(namespace)) => ("sink.eventhubs", namespace.identity()),
+            (None, None) => ("sink.kafka", sink_connection.identity()),
+        };
         let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, whose));
         let exactly_once = settings.run.delivery == crate::config::Delivery::ExactlyOnce;
         let transactional_id =
             settings.source.kafka.as_ref().filter(|_| exactly_once).map(|source| transactional_id(settings, source.group_id()));
         let gate = exactly_once.then(Arc::<Gate>::default);
-        let sink = match namespace {
-            Some(namespace) => sink_over_amqp(namespace, &delivery)?,
-            None => KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
+        let mut dead_letter = dead_letter.clone();
+        let sink = match (&settings.sink.archive, namespace) {
+            (Some(archive), _) => {
+                // A line may be as long as it likes, and only a whole letter can be read back.
+                dead_letter.piece_max_bytes = usize::MAX;
+                ArchiveSink::new(archive, Arc::clone(&delivery)).map(Sink::Archive).map_err(RunError::Settings)?
+            }
+            (None, Some(namespace)) => sink_over_amqp(namespace, &delivery)?,
+            (None, None) => KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
                 .map(Sink::Kafka)
                 .map_err(|error| RunError::Settings(error.to_string()))?,
         };
         let shared = Arc::new(Shared {
             outputs: settings.output.clone(),
-            dead_letter: dead_letter.clone(),
+            dead_letter,
             mills,
             sink,
             delivery,
             stop: Arc::clone(stop),
+            redrive: from.redrive,
             source: from.label,
             metrics: Arc::clone(metrics),
             gate: gate.clone(),

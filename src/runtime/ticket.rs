@@ -121,6 +121,11 @@ impl Ticket {
         })
     }
 
+    /// Whether a source that paused waits for messages to settle.
+    pub fn is_pressing(&self) -> bool {
+        self.budget.is_pressing()
+    }
+
     /// Replaces the body by the one put together of several pieces and holds the earlier pieces until this is settled.
     pub fn hold(&mut self, earlier: Vec<Arc<Ticket>>, body: Vec<u8>) {
         self.budget.take(body.len() as u64);

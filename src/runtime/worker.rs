@@ -10,7 +10,7 @@ use super::gate::{Gate, Refusal};
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
-use crate::config::{DeadLetter, Output, Wrap, header};
+use crate::config::{DeadLetter, Emit, Output, Wrap, header};
 use crate::sink::any::Sink;
 use crate::sink::dead_letter::{Letter, pieces, value};
 use crate::sink::kafka::{OutMessage, Refused, SendFault};
@@ -30,6 +30,8 @@ pub struct Shared {
     pub delivery: Arc<Delivery>,
     /// How far a stop has come.
     pub stop: Arc<Stop>,
+    /// The source reads dead letters again: outputs of raw messages had them before.
+    pub redrive: bool,
     /// The `source` label of counts.
     pub source: &'static str,
     /// Where counts go.
@@ -59,6 +61,9 @@ impl Sealed {
         self.pieces.len() as u32
     }
 }
+
+/// Stands for the record of a raw message: no message has so many records, so the whole body is what a dead letter holds.
+const WHOLE_MESSAGE: u32 = u32::MAX;
 
 /// How often a full producer is asked again.
 const ROOM_WAIT: Duration = Duration::from_millis(100);
@@ -125,6 +130,26 @@ impl Shared {
             detail: format!("topic `{topic}`: {}; the event has {bytes} bytes", refusal.code),
             bytes: None,
         }
+    }
+
+    /// The outputs that get every message as it came; of a dead letter read again, only the one that lacks it.
+    fn raw_outputs(&self, only: Option<&str>) -> Vec<(u16, &Output)> {
+        let numbered = (0..).zip(&self.outputs);
+        let wanted = |output: &Output| only.map_or(!self.redrive, |only| only == output.name);
+        numbered.filter(|(_, output)| output.emit == Emit::Raw && wanted(output)).collect()
+    }
+
+    /// Sends a message as it came. It is already counted in the ticket.
+    fn send_raw(&self, ticket: &Arc<Ticket>, number: u16, output: &Output) {
+        let mut headers = vec![
+            (header::EMIT, "raw".to_owned()),
+            (header::TOPIC, ticket.partition.topic.to_string()),
+            (header::PARTITION, ticket.partition.number.to_string()),
+            (header::OFFSET, ticket.taken.offset.to_string()),
+        ];
+        headers.extend(ticket.taken.received_ms.map(|received_ms| (header::RECEIVED, received_ms.to_string())));
+        let message = OutMessage { topic: &output.topic, key: b"", value: &ticket.taken.body, headers: &borrowed(&headers) };
+        self.send(&message, self.owed(ticket, What::Event { output: number, record: WHOLE_MESSAGE }));
     }
 
     /// Sends a message, waiting for room as long as it takes. What the producer refuses goes the way of what the broker refuses.
@@ -226,6 +251,7 @@ impl Worker<'_> {
             let partition = &ticket.partition;
             self.shared.gate.as_ref()?.refusal(&(Arc::clone(&partition.topic), partition.number, ticket.taken.offset, record, output))
         };
+        let raw = self.shared.raw_outputs(only);
         let mut letters: Vec<Sealed> = self.out.rejects().iter().filter_map(|reject| self.shared.seal(ticket, reject, None)).collect();
         let mut events = 0;
         for event in self.out.events() {
@@ -238,6 +264,17 @@ impl Worker<'_> {
                 }
             }
         }
+        let mut raw_events = Vec::new();
+        for (number, output) in raw {
+            match refusal(WHOLE_MESSAGE, number) {
+                None => raw_events.push((number, output)),
+                Some(refusal) => {
+                    let reject = self.shared.undeliverable(WHOLE_MESSAGE, &output.topic, &refusal, ticket.taken.body.len());
+                    letters.extend(self.shared.seal(ticket, &reject, Some(number)));
+                }
+            }
+        }
+        events += raw_events.len() as u32;
         if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) {
             return;
         }
@@ -266,6 +303,9 @@ impl Worker<'_> {
             let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers: &headers };
             let what = What::Event { output: event.output, record: event.record };
             self.shared.send(&message, self.shared.owed(ticket, what));
+        }
+        for (number, output) in raw_events {
+            self.shared.send_raw(ticket, number, output);
         }
         for letter in &letters {
             self.shared.send_letter(ticket, letter);

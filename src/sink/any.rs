@@ -1,6 +1,7 @@
 //! The sink that the settings name: one of the transports.
 use std::time::Duration;
 
+use super::archive::ArchiveSink;
 #[cfg(feature = "eventhubs")]
 use super::eventhubs::EventHubsSink;
 use super::kafka::{Acks, KafkaSink, OutMessage, SendFault, SinkError, TransactionFault};
@@ -12,6 +13,8 @@ pub enum Sink<A: Acks> {
     /// Event Hubs over AMQP.
     #[cfg(feature = "eventhubs")]
     EventHubs(EventHubsSink<A>),
+    /// Files.
+    Archive(ArchiveSink<A>),
 }
 
 impl<A: Acks> Sink<A> {
@@ -25,6 +28,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => Ok(sink),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(_) => Err(TransactionFault::Refused("Event Hubs has no transactions".to_owned())),
+            Sink::Archive(_) => Err(TransactionFault::Refused("an archive has no transactions".to_owned())),
         }
     }
 
@@ -38,6 +42,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => sink.send(message, owed),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(sink) => sink.send(message, owed),
+            Sink::Archive(sink) => sink.send(message, owed),
         }
     }
 
@@ -51,6 +56,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => sink.send_alone(message, owed),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(sink) => sink.send(message, owed),
+            Sink::Archive(sink) => sink.send(message, owed),
         }
     }
 
@@ -60,6 +66,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => sink.wait_for_room(timeout),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(sink) => sink.wait_for_room(timeout),
+            Sink::Archive(sink) => sink.wait_for_room(timeout),
         }
     }
 
@@ -73,6 +80,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => sink.flush(timeout),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(sink) => sink.flush(timeout),
+            Sink::Archive(sink) => sink.flush(timeout),
         }
     }
 
@@ -82,6 +90,7 @@ impl<A: Acks> Sink<A> {
             Sink::Kafka(sink) => sink.purge(),
             #[cfg(feature = "eventhubs")]
             Sink::EventHubs(sink) => sink.purge(),
+            Sink::Archive(sink) => sink.purge(),
         }
     }
 }

@@ -16,6 +16,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use arc_swap::ArcSwap;
 
+use super::archive::{Arrival, ArchiveNews};
 use crate::config::{Connection, TokenCache};
 
 mod transaction;
@@ -32,6 +33,16 @@ pub trait Acks: Send + Sync + 'static {
     fn reachable(&self);
     /// Something is wrong that librdkafka tries to mend by itself. `code` is from librdkafka's closed list.
     fn trouble(&self, code: &str, refused: bool, reason: &str);
+    /// Where the message came from that something is owed for; `None` when nobody can tell.
+    fn arrival<'a>(&self, _owed: &'a Self::Owed) -> Option<Arrival<'a>> {
+        None
+    }
+    /// Whether somebody waits for the acknowledgement: a stop, a partition that is given away, a source that paused.
+    fn is_awaited(&self, _owed: &Self::Owed) -> bool {
+        false
+    }
+    /// What an archive tells about itself.
+    fn archive(&self, _news: ArchiveNews) {}
 }
 
 /// What to do about a message that was not delivered.

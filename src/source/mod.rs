@@ -1,4 +1,6 @@
 //! Where messages come from. A source hands bytes over and keeps positions; it never looks into a message.
+#[cfg(feature = "objects")]
+pub mod blob;
 #[cfg(feature = "eventhubs")]
 pub mod eventhubs;
 #[cfg(feature = "kafka")]

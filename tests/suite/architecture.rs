@@ -83,14 +83,14 @@ const HOMES: &[(&str, &[&str])] = &[
     // The demo owns the in-process broker.
     ("rdkafka", &["source/kafka", "sink/kafka", "cli/demo"]),
     ("azure_messaging_eventhubs", &["source/eventhubs", "sink/eventhubs"]),
-    ("object_store", &["source/eventhubs"]),
+    ("object_store", &["config/place", "source/eventhubs", "source/blob", "sink/archive"]),
     // One place makes the credentials that both sides use.
     ("azure_identity", &["config/entra"]),
     ("prometheus", &["telemetry"]),
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code, what people ask for, and the admin port's list.
-    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs"]),
+    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs", "source/blob", "sink/letter_file", "sink/raw_line"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

@@ -3,7 +3,8 @@
 //! ```json
 //! {"stage":"map","code":"time_missing","path":"time","detail":"...","received":"2026-01-01T00:00:00Z","source":{"file":"a.ndjson","offset":0},"value":"{...}"}
 //! ```
-//! A value that is not UTF-8 stands base64-encoded in `value_base64` instead of `value`.
+//! A value that is not UTF-8 stands base64-encoded in `value_base64` instead of `value`. One that is not the record's own bytes any more stands
+//! in `value_redacted` or `value_hash`, which nobody reads back.
 
 use std::io::Write as _;
 
@@ -28,8 +29,10 @@ pub struct DeadLetter {
     pub file: String,
     /// Offset in bytes of its message in the (decompressed) file.
     pub offset: u64,
-    /// The record's own bytes.
+    /// The record's own bytes, unless `content` says otherwise.
     pub value: Vec<u8>,
+    /// What the value is: `redacted` and `hash` are for people only. Empty stands for `raw`.
+    pub content: String,
 }
 
 impl DeadLetter {
@@ -41,6 +44,9 @@ impl DeadLetter {
         }
         line["source"] = json!({ "file": self.file, "offset": self.offset });
         match std::str::from_utf8(&self.value) {
+            Ok(text) if matches!(&*self.content, "redacted" | "hash") => {
+                line[format!("value_{}", self.content)] = Value::String(text.to_owned());
+            }
             Ok(text) => line["value"] = Value::String(text.to_owned()),
             Err(_) => line["value_base64"] = Value::String(BASE64.encode(&self.value)),
         }
@@ -59,6 +65,9 @@ impl DeadLetter {
         let value = match (take("value"), take("value_base64")) {
             (Value::String(text), _) => text.into_bytes(),
             (_, Value::String(text)) => BASE64.decode(text).map_err(|fault| format!("`value_base64` is no base64: {fault}"))?,
+            _ if parsed.get("value_redacted").is_some() || parsed.get("value_hash").is_some() => {
+                return Err("the record's own bytes were not kept; `dead_letter.content = \"raw\"` keeps them".to_owned());
+            }
             _ => return Err("neither `value` nor `value_base64` holds a text; is this a dead-letter file?".to_owned()),
         };
         let received_ms = match &parsed["received"] {
@@ -78,6 +87,7 @@ impl DeadLetter {
             file: text(&parsed["source"]["file"]),
             offset: parsed["source"]["offset"].as_u64().unwrap_or_default(),
             value,
+            content: String::new(),
         })
     }
 }
@@ -98,11 +108,22 @@ mod tests {
                 file: "a \"b\".ndjson".into(),
                 offset: 17,
                 value,
+                content: String::new(),
             };
             let mut line = Vec::new();
             letter.write(&mut line);
             assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line: {name}");
             assert_eq!(DeadLetter::read(&line).as_ref(), Ok(&letter), "case: {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_records_own_bytes_is_not_read_back() {
+        for content in ["redacted", "hash"] {
+            let letter = DeadLetter { value: b"***".to_vec(), content: content.into(), ..DeadLetter::default() };
+            let mut line = Vec::new();
+            letter.write(&mut line);
+            assert!(DeadLetter::read(&line).is_err_and(|fault| fault.contains("were not kept")), "case: {content}");
         }
     }
 
