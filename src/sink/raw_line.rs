@@ -70,6 +70,8 @@ impl<'a> RawLine<'a> {
         let rest = line.get(values.byte_offset()..)?.strip_suffix(b"}")?;
         let text = |rest: &[u8]| serde_json::from_slice::<String>(rest).ok();
         let body = if let Some(body) = rest.strip_prefix(b",\"value\":") {
+            // A line whose end is cut off may look like a whole one with a shorter body.
+            serde_json::from_slice::<IgnoredAny>(body).ok()?;
             Cow::Borrowed(body)
         } else if let Some(rest) = rest.strip_prefix(b",\"value_text\":") {
             Cow::Owned(text(rest)?.into_bytes())

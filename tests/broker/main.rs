@@ -3,6 +3,8 @@
 //! Without the variables that script prints every test of Kafka is listed as ignored and one line says so; with
 //! `UDMILL_TEST_KAFKA_REQUIRED` set, as `make test` does, that is a failure instead. The process under test is this binary started again,
 //! see `child.rs`.
+#[cfg(all(feature = "eventhubs", feature = "objects"))]
+mod archive;
 mod broker;
 mod chaos;
 mod child;
@@ -54,6 +56,13 @@ fn main() -> ExitCode {
     // Event Hubs need no Kafka: a stand-in serves them.
     #[cfg(feature = "eventhubs")]
     trials.extend(hubs::CASES.iter().map(|(name, case)| {
+        libtest_mimic::Trial::test(*name, move || {
+            case();
+            Ok(())
+        })
+    }));
+    #[cfg(all(feature = "eventhubs", feature = "objects"))]
+    trials.extend(archive::CASES.iter().map(|(name, case)| {
         libtest_mimic::Trial::test(*name, move || {
             case();
             Ok(())

@@ -6,7 +6,7 @@
 //!
 //! A name says where the file's lines came from and what they are:
 //! `TOPIC/YYYY/MM/DD/HH/SOURCE-PARTITION-FIRST-LAST-HASH.ndjson.zst`. The hour is that of the first line's arrival; names of a partition
-//! sort as its messages did. The same lines get the same name, so what a crash repeats unchanged replaces itself, and what it repeats with other
+//! sort as its messages did (`FIRST.LINE` begins in the middle of a message). The same lines get the same name, so what a crash repeats unchanged replaces itself, and what it repeats with other
 //! borders shows as overlapping offsets. Different lines never share a name (`HASH` is of the lines), so no late writer can take anything
 //! away: two processes may write to one place.
 mod line;
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use self::open::{Closed, OpenFile};
+use self::open::{Closed, OpenFile, Tail};
 use self::target::{Fault, Target};
 use super::kafka::{Acks, Fate, OutMessage, OwnedMessage, Refused, SendFault, SinkError};
 use crate::config::ArchiveSink as Settings;
@@ -77,7 +77,7 @@ struct Shared<A: Acks> {
     acks: Arc<A>,
     settings: Settings,
     target: Target,
-    open: [Mutex<Vec<OpenFile<A::Owed>>>; SHARDS],
+    open: [Mutex<Shard<A::Owed>>; SHARDS],
     open_files: AtomicUsize,
     open_bytes: AtomicU64,
     /// Bytes of open, waiting and just being written files.
@@ -85,6 +85,12 @@ struct Shared<A: Acks> {
     queue: Mutex<Queue<A::Owed>>,
     changed: Condvar,
     given_up: AtomicBool,
+}
+
+/// Files that grow, and where those before them ended: one of each for a topic and partition.
+struct Shard<O> {
+    files: Vec<OpenFile<O>>,
+    tails: Vec<Tail>,
 }
 
 struct Queue<O> {
@@ -106,7 +112,7 @@ impl<A: Acks> ArchiveSink<A> {
             acks,
             settings: settings.clone(),
             target,
-            open: std::array::from_fn(|_| Mutex::new(Vec::new())),
+            open: std::array::from_fn(|_| Mutex::new(Shard { files: Vec::new(), tails: Vec::new() })),
             open_files: AtomicUsize::new(0),
             open_bytes: AtomicU64::new(0),
             used_bytes: AtomicU64::new(0),
@@ -143,21 +149,22 @@ impl<A: Acks> ArchiveSink<A> {
         // Without a place nothing sorts; but nothing is lost either.
         let arrival = shared.acks.arrival(&owed).unwrap_or(Arrival { topic: "", partition: 0, offset: 0, received_ms: None });
         let mut shard = lock(&shared.open[open::shard(message.topic, arrival) % SHARDS]);
-        if let Some(at) = shard.iter().position(|file| file.is_of(message.topic, arrival))
-            && !shard[at].may_grow(arrival, shared.settings.roll_bytes)
+        let is_of = |file: &OpenFile<A::Owed>| file.is_of(message.topic, arrival);
+        if let Some(at) = shard.files.iter().position(is_of)
+            && !shard.files[at].may_grow(arrival, shared.settings.roll_bytes)
         {
-            let full = shard.swap_remove(at);
-            shared.close(full);
+            shared.close(&mut shard, at);
         }
-        let at = match shard.iter().position(|file| file.is_of(message.topic, arrival)) {
+        let at = match shard.files.iter().position(is_of) {
             Some(at) => at,
             None => {
                 shared.open_files.fetch_add(1, Ordering::AcqRel);
-                shard.push(OpenFile::new(message.topic, arrival));
-                shard.len() - 1
+                let tail = shard.tails.iter().position(|tail| tail.is_of(message.topic, arrival)).map(|at| shard.tails.swap_remove(at));
+                shard.files.push(OpenFile::new(message.topic, arrival, tail.as_ref()));
+                shard.files.len() - 1
             }
         };
-        let file = &mut shard[at];
+        let file = &mut shard.files[at];
         let before = file.bytes.len();
         let offset = arrival.offset;
         line::write(message, arrival, &mut file.bytes);
@@ -219,8 +226,9 @@ impl<A: Acks> Drop for ArchiveSink<A> {
 
 impl<A: Acks> Shared<A> {
     /// Puts a file that takes no more lines where the writers find it.
-    fn close(&self, file: OpenFile<A::Owed>) {
-        let closed = file.close();
+    fn close(&self, shard: &mut Shard<A::Owed>, at: usize) {
+        let (closed, tail) = shard.files.swap_remove(at).close();
+        shard.tails.push(tail);
         self.open_files.fetch_sub(1, Ordering::AcqRel);
         self.open_bytes.fetch_sub(closed.cost(), Ordering::AcqRel);
         lock(&self.queue).waiting.push_back(closed);
@@ -230,9 +238,8 @@ impl<A: Acks> Shared<A> {
     fn close_where(&self, wanted: impl Fn(&OpenFile<A::Owed>) -> bool) {
         for shard in &self.open {
             let mut shard = lock(shard);
-            while let Some(at) = shard.iter().position(&wanted) {
-                let file = shard.swap_remove(at);
-                self.close(file);
+            while let Some(at) = shard.files.iter().position(&wanted) {
+                self.close(&mut shard, at);
             }
         }
     }
@@ -270,17 +277,16 @@ impl<A: Acks> Shared<A> {
 
     /// Writes the open file that comes first in an order.
     fn close_first_by<K: Ord>(&self, key: impl Fn(&OpenFile<A::Owed>) -> K) {
-        let firsts = self.open.iter().enumerate().filter_map(|(index, shard)| Some((lock(shard).iter().map(&key).min()?, index)));
+        let firsts = self.open.iter().enumerate().filter_map(|(index, shard)| Some((lock(shard).files.iter().map(&key).min()?, index)));
         let Some((_, index)) = firsts.min_by(|(left, _), (right, _)| left.cmp(right)) else { return };
         let mut shard = lock(&self.open[index]);
-        if let Some(at) = (0..shard.len()).min_by_key(|at| key(&shard[*at])) {
-            let file = shard.swap_remove(at);
-            self.close(file);
+        if let Some(at) = (0..shard.files.len()).min_by_key(|at| key(&shard.files[*at])) {
+            self.close(&mut shard, at);
         }
     }
 
     fn oldest(&self) -> Option<Instant> {
-        let open = self.open.iter().filter_map(|shard| lock(shard).iter().map(|file| file.opened).min()).min();
+        let open = self.open.iter().filter_map(|shard| lock(shard).files.iter().map(|file| file.opened).min()).min();
         let queue = lock(&self.queue);
         queue.waiting.iter().map(|file| file.opened).chain(queue.writing.iter().copied()).chain(open).min()
     }

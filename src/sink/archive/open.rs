@@ -15,7 +15,11 @@ pub struct OpenFile<O> {
     /// Hours since the Unix epoch.
     hour: i64,
     first: i64,
+    /// Lines of the first message that stand in earlier files.
+    first_line: u32,
     last: i64,
+    /// Lines of the last message so far, in whatever file.
+    lines_of_last: u32,
     /// When its first line came.
     pub opened: Instant,
     /// When its last line came.
@@ -35,6 +39,7 @@ pub struct Closed<O> {
     partition: i32,
     hour: i64,
     first: i64,
+    first_line: u32,
     last: i64,
     /// When its first line came.
     pub opened: Instant,
@@ -43,6 +48,23 @@ pub struct Closed<O> {
     /// What is owed for each.
     pub owed: Vec<Box<O>>,
     lines: usize,
+}
+
+/// Where the last file of a topic and partition ended, so that the next one knows whether it begins in the middle of a message.
+#[derive(Debug)]
+pub struct Tail {
+    topic: String,
+    source: String,
+    partition: i32,
+    last: i64,
+    lines_of_last: u32,
+}
+
+impl Tail {
+    /// Whether it is that of a line's file.
+    pub fn is_of(&self, topic: &str, arrival: Arrival<'_>) -> bool {
+        self.partition == arrival.partition && self.topic == topic && self.source == arrival.topic
+    }
 }
 
 /// Hours since the Unix epoch in which a message arrived; without a time of arrival, the hour it is now.
@@ -55,8 +77,9 @@ fn hour(arrival: Arrival<'_>) -> i64 {
 }
 
 impl<O> OpenFile<O> {
-    /// A file that begins with a line of `arrival`.
-    pub fn new(topic: &str, arrival: Arrival<'_>) -> OpenFile<O> {
+    /// A file that begins with a line of `arrival`, behind the file that ended at `tail`.
+    pub fn new(topic: &str, arrival: Arrival<'_>, tail: Option<&Tail>) -> OpenFile<O> {
+        let first_line = tail.filter(|tail| tail.last == arrival.offset).map_or(0, |tail| tail.lines_of_last);
         let now = Instant::now();
         OpenFile {
             topic: topic.to_owned(),
@@ -64,7 +87,9 @@ impl<O> OpenFile<O> {
             partition: arrival.partition,
             hour: hour(arrival),
             first: arrival.offset,
+            first_line,
             last: arrival.offset,
+            lines_of_last: first_line,
             opened: now,
             grown: now,
             bytes: Vec::new(),
@@ -88,16 +113,18 @@ impl<O> OpenFile<O> {
 
     /// Notes a line that was written to `bytes`.
     pub fn add(&mut self, offset: i64, owed: Box<O>) {
+        self.lines_of_last = if self.last == offset { self.lines_of_last + 1 } else { 1 };
         self.last = offset;
         self.grown = Instant::now();
         self.owed.push(owed);
     }
 
     /// Ends it.
-    pub fn close(self) -> Closed<O> {
-        let OpenFile { topic, source, partition, hour, first, last, opened, bytes, owed, .. } = self;
+    pub fn close(self) -> (Closed<O>, Tail) {
+        let OpenFile { topic, source, partition, hour, first, first_line, last, lines_of_last, opened, bytes, owed, .. } = self;
         let lines = owed.len();
-        Closed { topic, source, partition, hour, first, last, opened, bytes, owed, lines }
+        let tail = Tail { topic: topic.clone(), source: source.clone(), partition, last, lines_of_last };
+        (Closed { topic, source, partition, hour, first, first_line, last, opened, bytes, owed, lines }, tail)
     }
 }
 
@@ -117,8 +144,10 @@ impl<O> Closed<O> {
             Compression::Gzip => ".gz",
             Compression::None => "",
         };
+        // A dot sorts behind the dash, so a file that begins in the middle of a message stands behind the one that has its beginning.
+        let middle = if self.first_line > 0 { format!(".{:08}", self.first_line) } else { String::new() };
         format!(
-            "{}/{hour}/{}-{:05}-{:020}-{:020}-{}.ndjson{ending}",
+            "{}/{hour}/{}-{:05}-{:020}{middle}-{:020}-{}.ndjson{ending}",
             tame(&self.topic),
             tame(&self.source),
             self.partition,
@@ -191,12 +220,28 @@ mod tests {
     const EVENING_MS: i64 = 1_769_902_200_000;
 
     #[test]
+    fn pieces_of_one_message_sort_in_their_order() {
+        let mut tail = None;
+        let mut names = Vec::new();
+        for last in [8, 8, 8, 9, 9] {
+            let mut file = OpenFile::<()>::new("udm", at(if last == 9 && names.len() == 4 { 9 } else { 8 }, EVENING_MS), tail.as_ref());
+            file.add(8, Box::new(()));
+            file.add(last, Box::new(()));
+            let (closed, end) = file.close();
+            names.push(closed.name(Compression::None));
+            tail = Some(end);
+        }
+        assert!(names.is_sorted(), "{names:#?}");
+        assert!(names[0].contains("-00000000000000000008-") && names[2].contains("-00000000000000000008.00000004-"), "{names:#?}");
+    }
+
+    #[test]
     fn a_name_says_where_its_lines_came_from_and_sorts() {
         let name = |first: i64, last: i64, line: &str| {
-            let mut file = OpenFile::<()>::new("udm", at(first, EVENING_MS));
+            let mut file = OpenFile::<()>::new("udm", at(first, EVENING_MS), None);
             file.bytes.extend_from_slice(line.as_bytes());
             file.add(last, Box::new(()));
-            file.close().name(Compression::Gzip)
+            file.close().0.name(Compression::Gzip)
         };
         let early = name(7, 99, "a\n");
         assert_eq!(
@@ -221,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_file_ends_at_its_size_at_the_hour_and_when_offsets_go_back() {
-        let mut file = OpenFile::<()>::new("udm", at(7, EVENING_MS));
+        let mut file = OpenFile::<()>::new("udm", at(7, EVENING_MS), None);
         file.bytes.extend_from_slice(&[b'x'; 100]);
         file.add(8, Box::new(()));
         for (name, arrival, roll_bytes, expected) in [

@@ -1,6 +1,6 @@
 //! Event Hubs over AMQP: `udmill run` as a process of its own, between hubs of the stand-in. Blob checkpoints are tested on Azurite when
 //! `eval "$(tests/broker/azurite.sh)"` made it known; without it those tests say that they skipped.
-mod process;
+pub mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -119,10 +119,15 @@ impl Azurite {
             .expect("Azurite starts");
         let azurite = Azurite { child, port };
         wait_for("Azurite", || TcpStream::connect(("127.0.0.1", port)).ok());
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/container.mjs");
-        let made = Command::new("node").arg(script).arg(port.to_string()).arg(container).status().expect("node runs");
-        assert!(made.success(), "the container was made");
+        azurite.make_container(container);
         Some(azurite)
+    }
+
+    /// Makes one more container.
+    pub fn make_container(&self, container: &str) {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker/container.mjs");
+        let made = Command::new("node").arg(script).arg(self.port.to_string()).arg(container).status().expect("node runs");
+        assert!(made.success(), "the container was made");
     }
 
     /// The address of the blob service.
