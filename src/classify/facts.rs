@@ -294,12 +294,12 @@ fn activity<'a>(doc: &'a Doc, m: &Marks, category: &'a [u8], operation: &[u8]) -
     if says(&["Administrative", "Policy", "Autoscale", "Recommendation", "ResourceHealth"]) && (in_arm || resource.is_empty()) {
         return Some((category, "category of the Activity Log, resource of a subscription"));
     }
-    if says(&["Security", "ServiceHealth", "Alert"]) && in_arm {
-        // Other services use these words too; an operation or the event's own category must agree.
+    if says(&["Security", "ServiceHealth", "Alert"]) && (in_arm || resource.is_empty()) {
+        // Other services use these words too; an operation or the event's own category must agree, the latter when no resource is named.
         let verb = [&b"/action"[..], b"/write", b"/delete"]
             .iter()
             .any(|verb| operation.len() >= verb.len() && operation[operation.len() - verb.len()..].eq_ignore_ascii_case(verb));
-        if verb || m.properties.is_some_and(|node| doc.member(node, b"eventCategory").is_some()) {
+        if (verb && in_arm) || m.properties.is_some_and(|node| doc.member(node, b"eventCategory").is_some()) {
             return Some((category, "category of the Activity Log, with its operation"));
         }
     }

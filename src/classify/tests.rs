@@ -80,6 +80,16 @@ fn families() {
             ("activity", "microsoft.resources/subscriptions", "servicehealth"),
         ),
         (
+            "service health that names no resource",
+            r#"{"category":"ServiceHealth","operationName":"Microsoft.ServiceHealth/incident/action","properties":{"eventCategory":"ServiceHealth"}}"#,
+            ("activity", "", "servicehealth"),
+        ),
+        (
+            "service health of something else",
+            r#"{"category":"ServiceHealth","operationName":"check/action","properties":{}}"#,
+            ("azure", "", "servicehealth"),
+        ),
+        (
             "alert of something else",
             r#"{"category":"Alert","operationName":"Raise","resourceId":"/subscriptions/s"}"#,
             ("azure", "microsoft.resources/subscriptions", "alert"),

@@ -83,6 +83,25 @@ fn codes(texts: &[String], between: &str) -> String {
     texts.iter().map(|text| code(text)).collect::<Vec<_>>().join(between)
 }
 
+/// What the author says of a mapping: the comment above its `[mapping]`. Lines that are indented are shown as they stand.
+fn remarks(text: &str) -> String {
+    let head = text.lines().take_while(|line| !line.starts_with('['));
+    let mut lines: Vec<String> = Vec::new();
+    let mut is_code = false;
+    for line in head.filter_map(|line| line.strip_prefix('#')).map(|line| line.strip_prefix(' ').unwrap_or(line)) {
+        let is_next_code = line.starts_with("  ");
+        if is_code != is_next_code {
+            lines.push("```".to_owned());
+        }
+        is_code = is_next_code;
+        lines.push(if is_code { line.trim().to_owned() } else { line.replace('*', "\\*").replace('<', "\\<") });
+    }
+    if is_code {
+        lines.push("```".to_owned());
+    }
+    if lines.is_empty() { String::new() } else { format!("{}\n\n", lines.join("\n")) }
+}
+
 impl Page<'_> {
     fn line(&mut self, text: &str) {
         self.out.push_str(text);
@@ -121,6 +140,9 @@ impl Page<'_> {
             self.line(&format!("| described at | <{link}> |"));
         }
         self.line("");
+        let file = format!("{}.toml", table.name);
+        let text = self.files.site(&file).or(self.files.built_in(&file)).and_then(|index| self.files.get(index)).map(|file| &file.text);
+        self.out.push_str(&remarks(text.map_or("", String::as_str)));
     }
 
     fn body(&mut self, table: &Table) {
@@ -245,6 +267,10 @@ impl Page<'_> {
         for lookup in &table.lookups {
             self.line(&format!("### {}\n", lookup.name));
             let count = lookup.rows.len() + usize::from(lookup.default.is_some());
+            if count == 0 {
+                self.line(&format!("No line is shipped; one has {}.\n", codes(&lookup.columns, ", ")));
+                continue;
+            }
             if count > LOOKUP_ROWS {
                 self.line(&format!("{count} rows with {}.\n", codes(&lookup.columns, ", ")));
                 continue;
