@@ -73,11 +73,7 @@ impl ArchiveSink {
 
     /// Who the archive logs in as, for messages: never a secret.
     pub fn identity(&self) -> String {
-        match (&self.access.access_key, &self.access.account) {
-            (Some(_), Some(account)) => format!("access key of `{account}`"),
-            (Some(_), None) => "access key".to_owned(),
-            (None, _) => "identity of the environment".to_owned(),
-        }
+        self.access.identity()
     }
 }
 

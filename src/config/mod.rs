@@ -27,6 +27,7 @@
 //! assert!(faults.iter().any(|fault| fault.line == Some(2)) && faults.iter().any(|fault| fault.line == Some(4)));
 //! ```
 mod archive;
+mod blob;
 mod connection;
 #[cfg(feature = "eventhubs")]
 pub mod entra;
@@ -39,12 +40,13 @@ mod settings;
 mod token;
 
 pub use archive::{ArchiveSink, Compression};
+pub use blob::{BlobCheckpoints, BlobSource};
 pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
 pub use eventhubs::{Access, BlobStore, Checkpoints, Credential, EventHubsSink, EventHubsSource, Namespace};
 pub use faults::Fault;
 #[cfg(feature = "objects")]
 pub use place::open_store;
-pub use place::{Cloud, Place, StoreAccess};
+pub use place::{Cloud, Place, StoreAccess, store_answer};
 pub use secret::{Secret, SecretRef};
 pub use settings::{
     Admin, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink, Source,

@@ -109,7 +109,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// `[sink.archive.access]`, `[source.blob.access]`, `[source.blob.checkpoints.access]`: what is left out comes from the environment, by the names that the clouds' own tools use.
+/// `[sink.archive.access]`, `[source.blob.access]`: What is left out comes from the environment, by the names that the clouds' own tools use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreAccess {
@@ -123,6 +123,21 @@ pub struct StoreAccess {
     /// Another address for the service, as in `https://HOST:PORT`: a private endpoint, a proxy, an S3 of somebody else. One with `http:` is for an
     /// emulator on loopback.
     pub endpoint: Option<String>,
+}
+
+/// What a store answered, for people: its first line, because answers hold whole documents, and without signatures, which stand in URLs.
+pub fn store_answer(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    // `sig=` of a shared access signature, `X-Amz-Signature=`, `X-Goog-Signature=`.
+    while let Some(at) = ["sig=", "ignature="].iter().filter_map(|name| Some(rest.find(name)? + name.len())).min() {
+        let end = rest[at..].find(['&', ' ', '"', '\'']).map_or(rest.len(), |end| at + end);
+        out.push_str(&rest[..at]);
+        out.push_str("[secret]");
+        rest = &rest[end..];
+    }
+    out + rest
 }
 
 #[cfg(feature = "objects")]
@@ -235,6 +250,17 @@ mod tests {
             assert_eq!(Place::read(text).ok(), expected, "case: {text}");
         }
         assert_eq!(Place::read("az://logs/a/").map(|place| place.to_string()), Ok("az://logs/a".to_owned()));
+    }
+
+    #[test]
+    fn answers_are_told_without_signatures() {
+        for (text, expected) in [
+            ("GET https://a/c?sv=1&sig=abc%2F=&se=2 in 3ms\n<xml>", "GET https://a/c?sv=1&sig=[secret]&se=2 in 3ms"),
+            ("GET https://a/c?X-Amz-Signature=abc", "GET https://a/c?X-Amz-Signature=[secret]"),
+            ("nothing secret", "nothing secret"),
+        ] {
+            assert_eq!(store_answer(text), expected, "case: {text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 
 use super::archive::ArchiveSink;
+use super::blob::BlobSource;
 use super::connection::{Connection, ConnectionKind, Security};
 use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
@@ -148,6 +149,8 @@ pub struct Source {
     pub kafka: Option<KafkaSource>,
     /// `[source.eventhubs]`: Event Hubs over AMQP.
     pub eventhubs: Option<EventHubsSource>,
+    /// `[source.blob]`: logs in blobs that grow.
+    pub blob: Option<BlobSource>,
 }
 
 /// `[source.kafka]`
@@ -412,7 +415,7 @@ impl Settings {
         }
         let eventhubs = |connection: &Connection| connection.is_eventhubs();
         match &self.source.kafka {
-            None if self.source.eventhubs.is_some() => {}
+            None if self.source.eventhubs.is_some() || self.source.blob.is_some() => {}
             None => say("source", "no source; write a section `[source.kafka]` with `bootstrap_servers` and `topics`".into()),
             Some(source) => {
                 if source.topics.is_empty() || source.topics.iter().any(String::is_empty) {
@@ -448,7 +451,7 @@ impl Settings {
         for (key, what) in self.eventhubs_faults() {
             say(key, what);
         }
-        for (key, what) in self.archive_faults() {
+        for (key, what) in self.archive_faults().into_iter().chain(self.blob_faults()) {
             say(key, what);
         }
         let sink = self.sink_connection();

@@ -268,7 +268,9 @@ impl Keeper for Intake {
         }
         self.messages.inc();
         self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
-        let taken = Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin: None };
+        let origin =
+            message.place.map(|(name, offset)| Origin { topic: name.to_owned(), partition: message.partition, offset, output: None });
+        let taken = Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin };
         let Some(ticket) = Ticket::begin(&partition, &self.budget, taken, Instant::now(), now_ms) else {
             tracing::debug!(topic = message.topic, offset = message.offset, "message handed over twice");
             return;

@@ -299,6 +299,9 @@ struct Labels {
 
 impl Labels {
     fn of(settings: &Settings) -> Result<Labels, RunError> {
+        if let Some(source) = &settings.source.blob {
+            return Ok(Labels { label: "blob", section: "source.blob", identity: source.identity(), redrive: false });
+        }
         match (&settings.source.kafka, &settings.source.eventhubs) {
             (Some(source), _) => {
                 let identity = source.connection().identity();
@@ -326,6 +329,11 @@ fn open_source(
     #[cfg(feature = "eventhubs")]
     if let Some(source) = &settings.source.eventhubs {
         let source = crate::source::eventhubs::EventHubsSource::new(source, keeper).map_err(RunError::Settings)?;
+        return Ok(Box::new(source));
+    }
+    #[cfg(feature = "objects")]
+    if let Some(source) = &settings.source.blob {
+        let source = crate::source::blob::BlobSource::new(source, keeper).map_err(RunError::Settings)?;
         return Ok(Box::new(source));
     }
     Err(RunError::Settings("the settings name no source that this program was built for".to_owned()))

@@ -69,7 +69,7 @@ pub struct Taken {
     pub received_ms: Option<i64>,
     /// The body as received.
     pub body: Vec<u8>,
-    /// Of a dead letter read again: what its headers say about its first arrival.
+    /// Of a dead letter read again: what its headers say about its first arrival. Of a file: its name and the byte in it.
     pub origin: Option<Origin>,
 }
 

@@ -36,6 +36,8 @@ pub struct SourceMessage<'a> {
     pub body: &'a [u8],
     /// Header names and values in order.
     pub headers: Vec<(&'a str, &'a [u8])>,
+    /// Name of the file it stands in, and the byte it begins at, for sources whose offsets say less.
+    pub place: Option<(&'a str, i64)>,
 }
 
 /// A position to go on from.
@@ -337,6 +339,7 @@ fn borrow<'a>(message: &'a BorrowedMessage<'_>) -> SourceMessage<'a> {
         },
         body: message.payload().unwrap_or_default(),
         headers: message.headers().map(|all| all.iter().map(|one| (one.key, one.value.unwrap_or_default())).collect()).unwrap_or_default(),
+        place: None,
     }
 }
 

@@ -62,8 +62,8 @@ fn main() -> ExitCode {
         })
     }));
     #[cfg(all(feature = "eventhubs", feature = "objects"))]
-    trials.extend(archive::CASES.iter().map(|(name, case)| {
-        libtest_mimic::Trial::test(*name, move || {
+    trials.extend(archive::cases().into_iter().map(|(name, case)| {
+        libtest_mimic::Trial::test(name, move || {
             case();
             Ok(())
         })

@@ -2,7 +2,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::config::{ArchiveSink as Settings, Place};
@@ -20,7 +20,6 @@ pub struct Fault {
 
 /// Where files go.
 pub struct Target {
-    place: Place,
     kind: Kind,
     probed: AtomicBool,
 }
@@ -30,6 +29,8 @@ enum Kind {
     #[cfg(feature = "objects")]
     Store {
         store: std::sync::Arc<dyn object_store::ObjectStore>,
+        /// As the settings name it.
+        place: String,
         prefix: String,
         runtime: tokio::runtime::Runtime,
     },
@@ -37,6 +38,8 @@ enum Kind {
 
 /// Files are written here and then renamed to their place. It begins with a dot, so nobody who reads the archive looks into it.
 const UNFINISHED: &str = ".unfinished";
+/// Numbers the files that are being written.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 /// What a process left there when it was killed is thrown away at this age; its lines were not acknowledged.
 const UNFINISHED_AGE: Duration = Duration::from_secs(24 * 3600);
 
@@ -64,12 +67,12 @@ impl Target {
                     .enable_all()
                     .build()
                     .map_err(|error| format!("threads were not started: {error}"))?;
-                Kind::Store { store, prefix: prefix.clone(), runtime }
+                Kind::Store { store, place: place.to_string(), prefix: prefix.clone(), runtime }
             }
             #[cfg(not(feature = "objects"))]
             Place::Store { .. } => return Err("this program was built without the feature `objects`; use a folder".to_owned()),
         };
-        Ok(Target { place, kind, probed: AtomicBool::new(false) })
+        Ok(Target { kind, probed: AtomicBool::new(false) })
     }
 
     /// True for the first who asks: one look is enough.
@@ -82,12 +85,12 @@ impl Target {
         match &self.kind {
             Kind::Folder(_) => Ok(()),
             #[cfg(feature = "objects")]
-            Kind::Store { store, prefix, runtime } => {
+            Kind::Store { store, place, prefix, runtime } => {
                 use object_store::ObjectStoreExt as _;
                 let name = object_store::path::Path::from(join(prefix, ".udmill"));
                 match runtime.block_on(store.head(&name)) {
                     Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                    Err(error) => Err(self.fault(&error)),
+                    Err(error) => Err(fault(place, &error)),
                 }
             }
         }
@@ -105,30 +108,17 @@ impl Target {
                 Fault { code, refused: false, text: format!("archive file `{}`: {error}", folder.join(name).display()) }
             }),
             #[cfg(feature = "objects")]
-            Kind::Store { store, prefix, runtime } => {
+            Kind::Store { store, place, prefix, runtime } => {
                 use object_store::ObjectStoreExt as _;
                 let path = object_store::path::Path::parse(join(prefix, name)).map_err(|error| Fault {
                     code: "Name",
                     refused: false,
-                    text: format!("archive `{}`: {error}", self.place),
+                    text: format!("archive `{place}`: {error}"),
                 })?;
                 let payload = object_store::PutPayload::from(bytes.to_vec());
-                runtime.block_on(store.put(&path, payload)).map(drop).map_err(|error| self.fault(&error))
+                runtime.block_on(store.put(&path, payload)).map(drop).map_err(|error| fault(place, &error))
             }
         }
-    }
-
-    #[cfg(feature = "objects")]
-    fn fault(&self, error: &object_store::Error) -> Fault {
-        use object_store::Error as E;
-        let (code, refused) = match error {
-            E::PermissionDenied { .. } => ("Authorization", true),
-            E::Unauthenticated { .. } => ("Authentication", true),
-            E::NotFound { .. } => ("ContainerNotFound", false),
-            _ => ("Store", false),
-        };
-        let help = if code == "ContainerNotFound" { "; the container or bucket must be made first" } else { "" };
-        Fault { code, refused, text: format!("archive `{}`: {}{help}", self.place, first_line(&error.to_string())) }
     }
 }
 
@@ -142,10 +132,18 @@ impl Drop for Target {
     }
 }
 
-/// The first line of a text: answers of stores hold whole documents.
 #[cfg(feature = "objects")]
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+fn fault(place: &str, error: &object_store::Error) -> Fault {
+    use crate::config::store_answer;
+    use object_store::Error as E;
+    let (code, refused) = match error {
+        E::PermissionDenied { .. } => ("Authorization", true),
+        E::Unauthenticated { .. } => ("Authentication", true),
+        E::NotFound { .. } => ("ContainerNotFound", false),
+        _ => ("Store", false),
+    };
+    let help = if code == "ContainerNotFound" { "; the container or bucket must be made first" } else { "" };
+    Fault { code, refused, text: format!("archive `{place}`: {}{help}", store_answer(&error.to_string())) }
 }
 
 #[cfg(feature = "objects")]
@@ -161,9 +159,9 @@ fn write_lasting(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     for above in parent.ancestors().skip(1).take_while(|above| above.starts_with(folder)) {
         sync_folder(above)?;
     }
-    let last = path.file_name().unwrap_or_default().to_string_lossy();
     let unfinished = folder.join(UNFINISHED);
-    let beside = unfinished.join(format!("{}-{last}", std::process::id()));
+    // Two topics may hold files of one name, written at the same time.
+    let beside = unfinished.join(format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     fs::create_dir_all(&unfinished)?;
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;

@@ -10,7 +10,7 @@ use object_store::path::Path;
 use object_store::{Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
 
-use crate::config::{Cloud, Place, StoreAccess, open_store};
+use crate::config::{Cloud, Place, StoreAccess, open_store, store_answer};
 
 /// An object that was found.
 #[derive(Clone)]
@@ -152,13 +152,14 @@ impl Wanted {
 
 /// What happened, and what to look at.
 fn tell(cloud: Cloud, error: &Error) -> String {
-    let text = error.to_string();
-    let text = text.lines().next().unwrap_or_default();
+    let text = store_answer(&error.to_string());
     match error {
+        // Listing says it in these words.
+        Error::Generic { .. } if text.contains("404 Not Found") => format!("no such container or bucket: {text}"),
         Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => format!("the store did not let us in: {text}{}", help(cloud)),
         Error::NotFound { .. } => "no such object or container; look at the name and its upper and lower case".to_owned(),
         Error::Precondition { .. } => "the object changed while it was read; read it again".to_owned(),
-        _ => text.to_owned(),
+        _ => text,
     }
 }
 

@@ -141,7 +141,7 @@ impl Shared {
         let headers: Vec<(&str, &[u8])> =
             properties.into_iter().flatten().filter_map(|(name, value)| Some((&**name, text(value)?))).collect();
         let received_ms = event.enqueued_time().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_millis() as i64);
-        self.keeper.message(&SourceMessage { topic: &key.0, partition: key.1, offset: sequence, received_ms, body, headers });
+        self.keeper.message(&SourceMessage { topic: &key.0, partition: key.1, offset: sequence, received_ms, body, headers, place: None });
     }
 
     /// Writes the positions that moved. What could not be written stays due.

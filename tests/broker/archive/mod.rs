@@ -1,5 +1,6 @@
 //! Archives in a folder and on Azurite, written by `udmill run` as a process of its own and read by `udmill replay`. The messages come from the
 //! stand-in for Event Hubs. Without Azurite the tests that need it say that they skipped.
+mod growing;
 mod store;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,11 @@ use crate::hubs::process::{AZURITE_KEY, Azurite, Process, wait_for};
 use store::Store;
 
 /// Whoever has no broker can run these: `cargo test --test broker archive`.
-pub const CASES: &[(&str, fn())] = &[
+pub fn cases() -> Vec<(&'static str, fn())> {
+    [CASES, growing::CASES].concat()
+}
+
+const CASES: &[(&str, fn())] = &[
     ("archive::a_folder_is_written_and_its_replay_is_the_live_path", a_folder_is_written_and_its_replay_is_the_live_path),
     ("archive::a_store_is_written_and_its_replay_is_the_live_path", a_store_is_written_and_its_replay_is_the_live_path),
     ("archive::nothing_is_lost_when_it_is_killed_while_it_writes", nothing_is_lost_when_it_is_killed_while_it_writes),
