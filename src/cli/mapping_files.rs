@@ -60,6 +60,21 @@ pub fn add_tags(files: &mut Files, path: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Adds the filters of a file, whatever else stands in it.
+///
+/// # Errors
+///
+/// A file that cannot be read or is not UTF-8.
+pub fn add_filters(files: &mut Files, path: &Path) -> Result<(), Failure> {
+    let text = fs::read_to_string(path).map_err(|fault| match fault.kind() {
+        io::ErrorKind::InvalidData => Failure::config(format!("{}: UTF-8 text was expected", path.display())),
+        io::ErrorKind::NotFound => Failure::config(format!("{}: there is no such file of filters", path.display())),
+        _ => Failure::io(path.display(), &fault),
+    })?;
+    files.add_chooser(&path.display().to_string(), &text, false);
+    Ok(())
+}
+
 /// Collects names below `folder`, with `/`. Cases and hidden files stay outside.
 fn walk(folder: &Path, prefix: &str, found: &mut Vec<String>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {

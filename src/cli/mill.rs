@@ -6,7 +6,6 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::sink::letter_file::DeadLetter;
 use super::pipeline;
 use super::summary::{Counts, Tally};
 use super::{Failure, mapping_files};
@@ -15,6 +14,8 @@ use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
 use crate::mapping::{self, Files};
 use crate::plan::{Plan, Unmapped};
+use crate::runtime::{REPEAT, Window};
+use crate::sink::letter_file::DeadLetter;
 
 /// The profile that is applied where none is named: what the published tables say.
 pub const DEFAULT_PROFILE: &str = "documented";
@@ -31,6 +32,9 @@ pub struct MappingArgs {
     /// Give security tags other severities, or switch them off, as FILE says
     #[arg(long, value_name = "FILE")]
     pub tags: Option<PathBuf>,
+    /// Pass over what the `[[filter]]` sections of FILE fit; the settings of `udmill run` are such a file
+    #[arg(long, value_name = "FILE")]
+    pub filters: Option<PathBuf>,
     /// City database in MaxMind's format, for places of addresses
     #[arg(long, value_name = "FILE")]
     pub geo_city: Option<PathBuf>,
@@ -70,6 +74,9 @@ pub fn prepare_over(args: &MappingArgs, site: Option<&Path>) -> Result<Prepared,
     }
     if let Some(tags) = &args.tags {
         mapping_files::add_tags(&mut files, tags)?;
+    }
+    if let Some(filters) = &args.filters {
+        mapping_files::add_filters(&mut files, filters)?;
     }
     if let Some(profile) = &args.profile {
         let mut known: Vec<String> = mapping::list(&files).iter().flat_map(|name| mapping::profiles(&files, name)).collect();
@@ -121,6 +128,7 @@ impl Prepared {
             outcomes: Outcomes::default(),
             counts: Vec::new(),
             tally: Tally::default(),
+            window: None,
         }
     }
 
@@ -140,6 +148,15 @@ pub struct Mill {
     /// By the mapping's number.
     counts: Vec<PlanCounts>,
     tally: Tally,
+    /// The ids of the last events, when repeats are left out.
+    window: Option<Window>,
+}
+
+impl Mill {
+    /// The same mill, which from now on leaves out events whose id is one of the last `ids`.
+    pub fn without_repeats(self, ids: usize) -> Mill {
+        Mill { window: Some(Window::new(ids)), ..self }
+    }
 }
 
 /// Counts of one mapping, by number; names come in when they are told.
@@ -205,6 +222,16 @@ impl pipeline::Mill for Mill {
                 count(&mut tally.notes, note.code);
             }
             match &part.outcome {
+                Outcome::Emit { id, .. }
+                    if self.window.as_mut().is_some_and(|window| {
+                        // Inputs of more messages than this are not read in a lifetime.
+                        let message = i64::try_from(tally.messages).unwrap_or(i64::MAX);
+                        window.is_repeat(outcomes.text(id).as_bytes(), (message, part.finding))
+                    }) =>
+                {
+                    tally.skipped += 1;
+                    count(&mut tally.skips, REPEAT);
+                }
                 Outcome::Emit { event, event_type, fallback, tags, .. } => {
                     tally.emitted += 1;
                     events.extend_from_slice(&outcomes.events[event.clone()]);

@@ -48,6 +48,9 @@ pub struct Args {
     /// Threads that mill [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Leave out events whose id is one of the last IDS; one thread mills then, because what repeats what depends on the order
+    #[arg(long, value_name = "IDS", num_args = 0..=1, require_equals = true, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1..))]
+    dedupe: Option<u32>,
     /// Exit with 3 when more than N parts were rejected
     #[arg(long, value_name = "N")]
     max_rejects: Option<u64>,
@@ -80,7 +83,11 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         return Err(Failure::config("`--output` and `--dead-letter` name the same file"));
     }
     let threads = args.threads.map_or_else(|| thread::available_parallelism().map_or(1, usize::from), usize::from);
-    let mills = super::mill::prepare(&args.mappings)?.mills(threads);
+    let prepared = super::mill::prepare(&args.mappings)?;
+    let mills = match args.dedupe {
+        Some(ids) => vec![prepared.mill().without_repeats(ids as usize)],
+        None => prepared.mills(threads),
+    };
     replay(args, &found, mills)
 }
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use super::place::{Place, StoreAccess};
 use super::settings::{Delivery, Settings};
 
-/// `[sink.archive]`: NDJSON files in a folder or an object store. An output's topic, and that of the dead letters, is then a folder in it.
+/// `[sink.archive]`, `[sinks.NAME.archive]`: NDJSON files in a folder or an object store. An output's topic, and that of the dead letters, is then a folder in it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSink {

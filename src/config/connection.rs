@@ -1,4 +1,5 @@
 //! How to reach a Kafka cluster, as settings of librdkafka.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -59,7 +60,7 @@ impl Mechanism {
     }
 }
 
-/// `[source.kafka.security]`, `[sink.kafka.security]`
+/// `[source.kafka.security]`, `[sink.kafka.security]`, `[sinks.NAME.kafka.security]`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Security {
@@ -93,7 +94,7 @@ pub struct Security {
 #[derive(Debug, Clone, Default)]
 pub struct Connection {
     /// Section of the settings it comes from, for messages.
-    pub section: &'static str,
+    pub section: Cow<'static, str>,
     /// As set; [`Connection::is_eventhubs`] resolves the default.
     pub kind: Option<ConnectionKind>,
     /// `host:port`, several with commas.
@@ -156,7 +157,7 @@ impl Connection {
 
     /// What does not fit together, as (key, what to do).
     pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
-        let section = self.section;
+        let section = &self.section;
         let mut found = Vec::new();
         let mut say = |key: &'static str, what: String| found.push((key, what));
         let security = &self.security;
@@ -315,7 +316,7 @@ impl Connection {
                 let cache = TokenCache::entra(credential, super::entra::kafka_scope(&self.bootstrap_servers));
                 // Entra may be out of reach for a moment: it is asked again, and until then the broker does not let us in, which shows.
                 if let Err(fault) = cache.refresh() {
-                    tracing::warn!(section = self.section, %fault, "no token yet");
+                    tracing::warn!(section = %self.section, %fault, "no token yet");
                 }
                 Ok(Some(cache))
             }

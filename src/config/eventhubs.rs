@@ -1,4 +1,5 @@
 //! Event Hubs over AMQP: where the namespace is, who asks to be let in, and where positions are kept.
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -36,7 +37,7 @@ pub struct EventHubsSource {
     pub checkpoints: Checkpoints,
 }
 
-/// `[sink.eventhubs]`
+/// `[sink.eventhubs]`, `[sinks.NAME.eventhubs]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventHubsSink {
@@ -122,7 +123,7 @@ impl EventHubsSource {
     /// How to connect.
     pub fn namespace(&self) -> Namespace {
         Namespace {
-            section: "source.eventhubs",
+            section: "source.eventhubs".into(),
             host: self.namespace.clone(),
             endpoint: self.endpoint.clone(),
             access: self.access.clone(),
@@ -162,7 +163,7 @@ impl EventHubsSource {
 #[derive(Debug, Clone, Default)]
 pub struct Namespace {
     /// Section of the settings it comes from, for messages.
-    pub section: &'static str,
+    pub section: Cow<'static, str>,
     /// Host name; empty with a connection string.
     pub host: String,
     /// Another address.
@@ -184,7 +185,7 @@ impl Namespace {
 
     /// What does not fit together, as (key, what to do).
     pub(super) fn faults(&self) -> Vec<(&'static str, String)> {
-        let section = self.section;
+        let section = &self.section;
         let mut found = Vec::new();
         match (&self.access.connection_string, self.access.credential) {
             (Some(_), None) => {}
@@ -224,7 +225,7 @@ mod tests {
     fn a_small_file_is_enough_and_the_sink_is_the_same_namespace() {
         let settings = Settings::read("x.toml", GOOD).expect("no faults");
         let sink = settings.sink_namespace().expect("the source's");
-        assert_eq!((sink.section, &*sink.host), ("source.eventhubs", "ns.servicebus.windows.net"));
+        assert_eq!((&*sink.section, &*sink.host), ("source.eventhubs", "ns.servicebus.windows.net"));
         let mixed = GOOD.replace("[[output]]", "[sink.kafka]\nbootstrap_servers = \"127.0.0.1:9092\"\n[[output]]");
         assert!(Settings::read("x.toml", &mixed).expect("no faults").sink_namespace().is_none(), "the sink is Kafka");
     }

@@ -35,6 +35,7 @@ mod eventhubs;
 mod faults;
 pub mod header;
 mod place;
+mod routes;
 mod secret;
 mod settings;
 mod token;
@@ -47,9 +48,10 @@ pub use faults::Fault;
 #[cfg(feature = "objects")]
 pub use place::open_store;
 pub use place::{Cloud, Place, StoreAccess, store_answer};
+pub use routes::{Dedupe, Filter, Take, Target, Unrouted};
 pub use secret::{Secret, SecretRef};
 pub use settings::{
-    Admin, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink, Source,
-    Start, Wrap,
+    Admin, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink,
+    Source, Start, Wrap,
 };
 pub use token::{TokenCache, TokenFault};

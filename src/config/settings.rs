@@ -9,6 +9,7 @@ use super::blob::BlobSource;
 use super::connection::{Connection, ConnectionKind, Security};
 use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
+use super::routes::{Dedupe, Filter, Take, Unrouted};
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -26,10 +27,17 @@ pub struct Settings {
     pub source: Source,
     /// `[sink.*]`: where events and dead letters go.
     pub sink: Sink,
+    /// `[sinks.NAME.*]`: further sinks, that outputs name.
+    pub sinks: BTreeMap<String, Sink>,
+    /// `[[filter]]`: events that no output gets.
+    pub filter: Vec<Filter>,
     /// `[[output]]`: at least one.
     pub output: Vec<Output>,
     /// `[dead_letter]`: required.
     pub dead_letter: Option<DeadLetter>,
+    /// Name and text of the file, for what is read with the mappings.
+    #[serde(skip)]
+    pub written: (String, String),
 }
 
 /// `[run]`
@@ -52,6 +60,14 @@ pub struct Run {
     /// With `exactly_once`: a name that this process has alone in its group and keeps over restarts, so that a restart ends at once what a
     /// crash left open. Default: a fresh one every start; the broker then ends it after `transaction.timeout.ms` (30 s).
     pub instance: Option<String>,
+    /// What becomes of an event that no output takes: `dead_letter`: its record goes to the dead letters as `no_output`; `count`: it is
+    /// counted as skipped. Default: `dead_letter`.
+    pub unrouted: Unrouted,
+    /// `window`: an event whose id a partition had a short while ago is skipped as `repeat`; `off`: it is emitted again. For sources that
+    /// send records twice; what a restart repeats is not in the window. Default: `off`.
+    pub dedupe: Dedupe,
+    /// With `dedupe = "window"`: how many ids are remembered for each partition. About 70 bytes each. Default: 10,000.
+    pub dedupe_window: usize,
 }
 
 impl Default for Run {
@@ -64,6 +80,9 @@ impl Default for Run {
             delivery: Delivery::AtLeastOnce,
             transaction_interval_ms: 1000,
             instance: None,
+            unrouted: Unrouted::DeadLetter,
+            dedupe: Dedupe::Off,
+            dedupe_window: 10_000,
         }
     }
 }
@@ -188,7 +207,7 @@ impl KafkaSource {
     /// How to connect.
     pub fn connection(&self) -> Connection {
         Connection {
-            section: "source.kafka",
+            section: "source.kafka".into(),
             kind: self.kind,
             bootstrap_servers: self.bootstrap_servers.clone(),
             security: self.security.clone(),
@@ -220,13 +239,13 @@ pub struct Sink {
     pub archive: Option<ArchiveSink>,
 }
 
-/// `[sink.kafka]`
+/// `[sink.kafka]`, `[sinks.NAME.kafka]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaSink {
     /// `kafka` or `eventhubs_kafka`. Default: found from the server name.
     pub kind: Option<ConnectionKind>,
-    /// `host:port`, several with commas. Default: the source's cluster, with its security.
+    /// `host:port`, several with commas. Default: the source's cluster, with its security. Required in `[sinks.NAME.kafka]`.
     pub bootstrap_servers: String,
     /// `[sink.kafka.security]`
     pub security: Security,
@@ -245,6 +264,15 @@ pub struct Output {
     /// `udm`: the events; `raw`: every message as it came, without mapping it. Default: `udm`.
     #[serde(default)]
     pub emit: Emit,
+    /// The sink it writes to: `NAME` of a section `[sinks.NAME.kafka]`, `[sinks.NAME.eventhubs]` or `[sinks.NAME.archive]`. Default: `[sink]`.
+    #[serde(default)]
+    pub sink: Option<String>,
+    /// `false`: no offset waits for it, and what it cannot deliver at once or within 30 s is dropped and counted. Default: `true`.
+    #[serde(default = "yes")]
+    pub required: bool,
+    /// `[[output.take]]`: the kinds of events it takes. Default: every event.
+    #[serde(default)]
+    pub take: Vec<Take>,
     /// Profile of the mappings. Default: each mapping's own.
     #[serde(default)]
     pub profile: Option<String>,
@@ -268,6 +296,10 @@ pub enum Emit {
     Udm,
     /// Every message as it came, once.
     Raw,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What stands around an event in its message.
@@ -319,8 +351,9 @@ impl Settings {
     ///
     /// All faults at once: unknown keys, values of another type, and what does not fit together.
     pub fn read(file: &str, text: &str) -> Result<Settings, Vec<Fault>> {
-        let (settings, mut found) = faults::deserialize::<Settings>(file, text);
-        if let Some(settings) = &settings {
+        let (mut settings, mut found) = faults::deserialize::<Settings>(file, text);
+        if let Some(settings) = &mut settings {
+            settings.written = (file.to_owned(), text.to_owned());
             found.extend(settings.faults().into_iter().map(|(key, what)| Fault::at_key(file, text, key, what)));
         }
         match settings {
@@ -335,7 +368,7 @@ impl Settings {
             (Some(sink), source) => {
                 let inherited = source.as_ref().filter(|_| sink.bootstrap_servers.is_empty() && sink.security == Security::default());
                 Connection {
-                    section: "sink.kafka",
+                    section: "sink.kafka".into(),
                     kind: sink.kind.or(inherited.and_then(|source| source.kind)),
                     bootstrap_servers: inherited.map_or(&sink.bootstrap_servers, |source| &source.bootstrap_servers).clone(),
                     security: inherited.map_or(&sink.security, |source| &source.security).clone(),
@@ -356,7 +389,7 @@ impl Settings {
             (Some(sink), _) => {
                 let inherits = sink.namespace.is_empty() && sink.endpoint.is_none() && sink.access == Default::default();
                 let own = Namespace {
-                    section: "sink.eventhubs",
+                    section: "sink.eventhubs".into(),
                     host: sink.namespace.clone(),
                     endpoint: sink.endpoint.clone(),
                     access: sink.access.clone(),
@@ -390,7 +423,12 @@ impl Settings {
         }
         found.extend(source.faults());
         let same = sink.is_some_and(|sink| sink.host == source.namespace && sink.access == source.access);
-        let written = self.output.iter().map(|output| &output.topic).chain(self.dead_letter.as_ref().map(|dead| &dead.topic));
+        let written = self
+            .output
+            .iter()
+            .filter(|output| output.sink.is_none())
+            .map(|output| &output.topic)
+            .chain(self.dead_letter.as_ref().map(|dead| &dead.topic));
         for hub in written.filter(|hub| same && source.hubs.contains(hub)) {
             found.push(("hubs", format!("hub `{hub}` is both read and written: what is written would be read as messages; use another")));
         }
@@ -426,7 +464,7 @@ impl Settings {
                 }
                 let dead = self.dead_letter.as_ref().map(|dead| dead.topic.as_str());
                 for topic in &source.topics {
-                    if self.output.iter().any(|output| output.topic == *topic)
+                    if self.output.iter().any(|output| output.sink.is_none() && output.topic == *topic)
                         && self.sink_connection().bootstrap_servers == source.bootstrap_servers
                     {
                         say(
@@ -451,7 +489,7 @@ impl Settings {
         for (key, what) in self.eventhubs_faults() {
             say(key, what);
         }
-        for (key, what) in self.archive_faults().into_iter().chain(self.blob_faults()) {
+        for (key, what) in self.archive_faults().into_iter().chain(self.blob_faults()).chain(self.route_faults()) {
             say(key, what);
         }
         let sink = self.sink_connection();

@@ -34,6 +34,7 @@ const DECODE: Said = Said::Reject("decode");
 const MAP: Said = Said::Reject("map");
 const EMIT: Said = Said::Reject("emit");
 const PANIC: Said = Said::Reject("panic");
+const ROUTE: Said = Said::Reject("route");
 const DELIVER: Said = Said::Reject("deliver");
 use Said::{Note, Repair, Skip};
 
@@ -113,6 +114,12 @@ pub const CODES: &[Code] = &[
         "drop or shorten the long fields in the mapping, or raise `max.message.bytes` of the topic",
     ),
     code(
+        ROUTE,
+        "no_output",
+        "no output takes the event, and `run.unrouted` is `dead_letter`",
+        "give an output a `take` that fits, or one without; then send the dead letters again with `redrive`",
+    ),
+    code(
         DELIVER,
         "output_refused",
         "the broker refuses the event for good",
@@ -134,6 +141,19 @@ pub const CODES: &[Code] = &[
     code(Skip, "empty_table", "a query answer without a row", "nothing"),
     code(Skip, "empty_each", "the record has no element to make events of", "nothing; a flow record of a quiet interval looks like this"),
     code(Skip, "each_condition", "the `when` of an `[[each]]` does not hold for this element", "nothing; the mapping says so"),
+    code(Skip, "repeat", "the partition had an event of this id a short while ago, and `dedupe` is on", "nothing; the first one is there"),
+    code(
+        Skip,
+        "other_output",
+        "no output of this profile takes the event; one of another profile takes the record's",
+        "nothing; the settings say so",
+    ),
+    code(
+        Skip,
+        "no_output",
+        "no output takes the event, and `run.unrouted` is `count`",
+        "nothing when that is wanted; else give an output a `take` that fits",
+    ),
     code(
         Note,
         "columns",

@@ -85,7 +85,8 @@ impl Engine {
         let mut known_paths = Vec::new();
         let place =
             |span: mapping::table::Span| (files.get(span.file).map_or_else(String::new, |file| file.shown.clone()), files.position(span).0);
-        for name in mapping::list(files) {
+        let names = mapping::list(files);
+        for name in names.clone() {
             let number = plans.len() as u16;
             let known = mapping::profiles(files, &name);
             let mut of_views = Vec::new();
@@ -121,6 +122,10 @@ impl Engine {
             by_name.insert(name, number);
             plans.push(of_views);
         }
+        let mut tags: Vec<String> = plans.iter().flatten().flat_map(Plan::tag_lines).map(|line| line.name.clone()).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        found.extend(mapping::choice::check(files, &names, &tags));
         mapping::diagnostic::sort(&mut found);
         found.dedup();
         if found.iter().any(|found| found.severity == Severity::Error) {
@@ -290,8 +295,8 @@ struct Collector<'a> {
 impl PartSink for Collector<'_> {
     fn part(&mut self, end: PartEnd<'_>, notes: &[Note]) {
         let outcome = match end {
-            PartEnd::Emit { event, id, event_type, fallback, tags } => {
-                Outcome::Emit { event, id: self.outcomes.place(id), event_type, fallback, tags }
+            PartEnd::Emit { event, id, event_type, fallback, tags, takers } => {
+                Outcome::Emit { event, id: self.outcomes.place(id), event_type, fallback, tags, takers }
             }
             PartEnd::Skip { reason } => Outcome::Skip { reason: self.outcomes.place(reason.as_bytes()) },
             PartEnd::Reject { why } => Outcome::Reject(reject(why)),

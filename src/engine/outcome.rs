@@ -84,6 +84,8 @@ pub enum Outcome {
         fallback: bool,
         /// Its security tags, for [`Plan::tags`](crate::plan::Plan::tags) of the plan that made it.
         tags: crate::plan::TagSet,
+        /// The outputs that say in `take` that they take it, a bit each.
+        takers: u64,
     },
     /// A dead letter.
     Reject(Reject),

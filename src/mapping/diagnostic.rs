@@ -51,7 +51,7 @@ const fn code(id: &'static str, title: &'static str, help: &'static str) -> Code
 }
 
 /// Every code. Up to M029 the reader finds faults of the text; from M030 on (and M014) the compiler finds faults of the meaning. M061 to
-/// M066 are about tags.
+/// M066 are about tags, M070 about filters and outputs.
 pub const CODES: &[Code] = &[
     code("M001", "not TOML", "mend the syntax; the rest of this file is not looked at before"),
     code("M002", "a key the mapping language does not know", "see docs/mapping-language.md for the keys"),
@@ -124,6 +124,11 @@ pub const CODES: &[Code] = &[
     code("M064", "two lines for one pattern", "delete one, or give them different statuses or details"),
     code("M065", "a tag that no list has", "write the name of a tag as the lists below `tags/` have it"),
     code("M066", "a tag that no record can get", "add what it waits for to the mapping, or change the line"),
+    code(
+        "M070",
+        "a filter or an output waits for what nothing is called",
+        "name mappings by their path without the ending, tags as in docs/tags.md; `*` stands for any text",
+    ),
 ];
 
 impl Diagnostic {
@@ -223,6 +228,8 @@ pub struct Files {
     files: Vec<File>,
     built_in: HashMap<String, u32>,
     site: HashMap<String, u32>,
+    /// Files with filters, and whether their outputs choose too.
+    choosers: Vec<(u32, bool)>,
 }
 
 impl Files {
@@ -243,6 +250,20 @@ impl Files {
     /// Adds a built-in file called `mappings/NAME` in diagnostics.
     pub fn add_built_in(&mut self, name: &str, text: &str) -> u32 {
         self.add(File { name: name.to_owned(), shown: format!("mappings/{name}"), text: text.to_owned(), site: false })
+    }
+
+    /// Adds a file that is no mapping but chooses events of all: its `[[filter]]`, and when `has_outputs` the `take` of its `[[output]]`.
+    pub fn add_chooser(&mut self, shown: &str, text: &str, has_outputs: bool) -> u32 {
+        let index = u32::try_from(self.files.len()).expect("no shell reads four thousand million files");
+        // Without an ending it is taken for no mapping.
+        self.files.push(File { name: String::new(), shown: shown.to_owned(), text: text.to_owned(), site: true });
+        self.choosers.push((index, has_outputs));
+        index
+    }
+
+    /// The files of [`Files::add_chooser`].
+    pub(super) fn choosers(&self) -> impl Iterator<Item = (u32, bool)> {
+        self.choosers.iter().copied()
     }
 
     /// The file of an index; `None` for [`NOWHERE`].

@@ -1,5 +1,6 @@
 //! From TOML text to a checked mapping, and from that to a plan. Reads no files: the shell hands it the texts.
 mod built_in;
+pub mod choice;
 pub mod compile;
 mod condition;
 pub mod convert;

@@ -109,6 +109,7 @@ impl<'a> Reader<'a, '_> {
             self.skips(layer, &mut table);
         }
         table.rules = self.rules(&table.with);
+        table.choices = self.choices(name);
         table
     }
 

@@ -54,6 +54,8 @@ pub struct Table {
     pub lookups: Vec<Arc<LookupTable>>,
     /// `[tags]` with at least one line.
     pub tags: Option<super::tags::Tags>,
+    /// The site's filters and the alternatives of its outputs that ask about this mapping.
+    pub choices: Vec<super::choice::Choice>,
 }
 
 /// One entry of `[match] any`. `provider` and `category` are lower case; `None` matches all.

@@ -7,6 +7,7 @@
 //!
 //! This room knows nothing of TOML (that is `mapping`), of the UDM schema or of any log. It never allocates for a part once warm.
 
+pub(crate) mod choose;
 pub(crate) mod columns;
 pub mod convert;
 mod decide;
@@ -31,6 +32,7 @@ pub(crate) mod value;
 mod walk;
 mod write;
 
+pub use choose::MAX_OUTPUTS;
 pub use leaf_trace::LeafTrace;
 pub use program::RowInfo;
 pub use run::{PartEnd, PartSink, Why};
@@ -121,4 +123,6 @@ pub struct Plan {
     pub(crate) out: Vec<Out>,
     /// `[tags]`, when the mapping has any.
     pub(crate) tags: Option<tags::Tags>,
+    /// What the site chooses by, filters first.
+    pub(crate) choices: Vec<choose::ChoiceOp>,
 }

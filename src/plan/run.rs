@@ -29,10 +29,12 @@ pub enum PartEnd<'a> {
         fallback: bool,
         /// Its security tags.
         tags: super::TagSet,
+        /// The outputs that say in `take` that they take it, a bit each.
+        takers: u64,
     },
     /// A rule of the mapping passes the part over.
     Skip {
-        /// The rule's word, or `empty_each`.
+        /// The rule's word, the name of a site's filter, or `empty_each`.
         reason: &'a str,
     },
     /// The part could not become an event.
@@ -261,6 +263,13 @@ impl Plan {
         }
         let decision = self.decide(state, tools);
         let tags = self.find_tags(state, tools);
+        let takers = match self.choose(state, tools, decision, tags) {
+            Ok(takers) => takers,
+            Err(reason) => {
+                run.sink.part(PartEnd::Skip { reason }, &[]);
+                return clear_part(state);
+            }
+        };
         run.id.clear();
         run.id.extend_from_slice(&run.record_id);
         if let Some(index) = index {
@@ -285,7 +294,7 @@ impl Plan {
             run.sink.part(PartEnd::Reject { why }, &state.notes);
         } else {
             let fallback = decision.wanted.is_some();
-            let ended = PartEnd::Emit { event: start..end, id: &run.id, event_type: decision.event_type, fallback, tags };
+            let ended = PartEnd::Emit { event: start..end, id: &run.id, event_type: decision.event_type, fallback, tags, takers };
             run.sink.part(ended, &state.notes);
         }
         if state.is_traced {

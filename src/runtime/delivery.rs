@@ -44,6 +44,16 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The output it is for; dead letters are for none.
+    pub fn output(self) -> Option<u16> {
+        match self {
+            What::Event { output, .. } => Some(output),
+            What::Letter { .. } => None,
+        }
+    }
+}
+
 /// Something the sink gave back.
 #[derive(Debug)]
 pub struct Failure {
@@ -63,19 +73,21 @@ pub struct Delivery {
     stop: Arc<Stop>,
     settle_latency: Histogram,
     delivered: Vec<IntCounter>,
-    section: &'static str,
+    component: Component,
+    section: String,
     identity: String,
 }
 
 impl Delivery {
-    /// `outputs` are the outputs' names in order; `section` of the settings and `identity`, who the sink logs in as, are for messages.
+    /// Of one sink. `outputs` are the outputs' names in order; `section` of the settings and `identity`, who the sink logs in as, are for
+    /// messages.
     pub fn new(
         failures: Sender<Failure>,
         metrics: &Arc<Metrics>,
         health: &Arc<Health>,
         stop: &Arc<Stop>,
         outputs: &[String],
-        (section, identity): (&'static str, String),
+        (component, section, identity): (Component, String, String),
     ) -> Delivery {
         Delivery {
             failures,
@@ -84,6 +96,7 @@ impl Delivery {
             stop: Arc::clone(stop),
             settle_latency: metrics.latency_of("settle"),
             delivered: outputs.iter().map(|output| metrics.delivered.with_label_values(&[output])).collect(),
+            component,
             section,
             identity,
         }
@@ -131,14 +144,14 @@ impl Acks for Delivery {
     }
 
     fn reachable(&self) {
-        if self.health.clear(Component::Sink) {
-            tracing::info!("sink: a broker is connected");
+        if self.health.clear(self.component) {
+            tracing::info!(section = self.section, "sink: a broker is connected");
         }
     }
 
     fn trouble(&self, code: &str, refused: bool, reason: &str) {
         self.metrics.kafka_errors.with_label_values(&["sink", code]).inc();
-        report(&self.health, Component::Sink, self.section, &self.identity, code, refused, reason);
+        report(&self.health, self.component, &self.section, &self.identity, code, refused, reason);
     }
 
     fn arrival<'a>(&self, owed: &'a Owed) -> Option<Arrival<'a>> {
@@ -165,7 +178,7 @@ impl Acks for Delivery {
 /// Notes and logs a transport's trouble: a refusal once with what to look at, anything else once a change.
 pub fn report(health: &Health, component: Component, section: &str, identity: &str, code: &str, refused: bool, reason: &str) {
     // While a refusal stands, what follows from it says nothing new, and its own repeats differ only in their words.
-    if health.report().contains(&format!("{}: {REFUSED}", component.name())) {
+    if health.reason(component).is_some_and(|reason| reason.starts_with(REFUSED)) {
         return;
     }
     if refused {

@@ -7,7 +7,9 @@ use arc_swap::ArcSwap;
 
 use super::blackout::blackout;
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
-use crate::config::{Emit, Settings};
+use super::route::{Fate, Known, NO_OUTPUT, OTHER_OUTPUT, Router, numbers};
+use super::window::REPEAT;
+use crate::config::{Emit, Settings, Unrouted};
 use crate::engine::{Engine, Message, NO_MAPPING, Outcome, Outcomes, Stage, Timestamp, View, Worker};
 use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
@@ -53,8 +55,9 @@ struct Labels {
 pub struct EngineMills {
     current: Arc<ArcSwap<Loaded>>,
     views: Vec<View>,
-    /// By view: the outputs that take its events.
-    outputs: Arc<Vec<Vec<u16>>>,
+    router: Arc<Router>,
+    /// Name and text of the settings, when they choose events.
+    chooser: Option<(String, String)>,
     pins: Vec<(String, String)>,
     load: Load,
     /// For questions outside the workers' flow.
@@ -95,11 +98,13 @@ impl EngineMills {
             .flat_map(|source| source.pin.clone())
             .chain(settings.source.eventhubs.iter().flat_map(|source| source.pin.clone()))
             .collect();
-        let loaded = build(&load, &views, &pins)?;
+        let chooser = settings.has_choices().then(|| settings.written.clone());
+        let loaded = build(&load, &views, &pins, chooser.as_ref())?;
         Ok(EngineMills {
             current: Arc::new(ArcSwap::from_pointee(loaded)),
             views,
-            outputs: Arc::new(outputs),
+            router: Arc::new(Router::new(&settings.output, &outputs, settings.run.unrouted)),
+            chooser,
             pins,
             load,
             aside: Mutex::new(None),
@@ -107,8 +112,11 @@ impl EngineMills {
     }
 }
 
-fn build(load: &Load, views: &[View], pins: &[(String, String)]) -> Result<Loaded, Vec<String>> {
-    let Inputs { files, databases } = load()?;
+fn build(load: &Load, views: &[View], pins: &[(String, String)], chooser: Option<&(String, String)>) -> Result<Loaded, Vec<String>> {
+    let Inputs { mut files, databases } = load()?;
+    if let Some((name, text)) = chooser {
+        files.add_chooser(name, text, true);
+    }
     let mut faults = Vec::new();
     for profile in views.iter().filter_map(|view| view.profile.as_ref()) {
         if !mapping::list(&files).iter().any(|name| mapping::profiles(&files, name).contains(profile)) {
@@ -168,11 +176,14 @@ impl Mills for EngineMills {
             worker: loaded.worker(),
             loaded,
             current: Arc::clone(&self.current),
-            outputs: Arc::clone(&self.outputs),
+            router: Arc::clone(&self.router),
             outcomes: Outcomes::default(),
             rejected: Vec::new(),
             reasons: HashMap::new(),
             nothing: Arc::from(""),
+            repeat: Arc::from(REPEAT),
+            other_output: Arc::from(OTHER_OUTPUT),
+            no_output: Arc::from(NO_OUTPUT),
             caches: [(0, 0); 2],
             drift: Vec::new(),
         })
@@ -206,7 +217,7 @@ impl Mills for EngineMills {
     }
 
     fn reload(&self) -> Result<(), Vec<String>> {
-        let loaded = build(&self.load, &self.views, &self.pins)?;
+        let loaded = build(&self.load, &self.views, &self.pins, self.chooser.as_ref())?;
         self.current.store(Arc::new(loaded));
         Ok(())
     }
@@ -217,13 +228,16 @@ struct EngineMill {
     loaded: Arc<Loaded>,
     current: Arc<ArcSwap<Loaded>>,
     worker: Worker,
-    outputs: Arc<Vec<Vec<u16>>>,
+    router: Arc<Router>,
     outcomes: Outcomes,
     /// Findings that were rejected in this message, with what is known of them.
     rejected: Vec<(u32, MilledReject)>,
     /// Skip reasons seen, as labels.
     reasons: HashMap<String, Arc<str>>,
     nothing: Arc<str>,
+    repeat: Arc<str>,
+    other_output: Arc<str>,
+    no_output: Arc<str>,
     /// Hits and misses counted so far: user agents, addresses.
     caches: [(u64, u64); 2],
     /// Entries of paths that no mapping knows, by the worker's number of the path: `None` until it is asked for, then the entry or none
@@ -240,7 +254,7 @@ impl Mill for EngineMill {
             self.caches = [(0, 0); 2];
             self.drift.clear();
         }
-        if self.outputs.is_empty() {
+        if self.router.is_idle() {
             return;
         }
         let loaded = Arc::clone(&self.loaded);
@@ -250,6 +264,7 @@ impl Mill for EngineMill {
         out.tally.records += u64::from(self.outcomes.records);
         self.rejected.clear();
         let mut bytes_in = message.bytes.len() as u64;
+        let mut known = Known::default();
         for part in &self.outcomes.parts {
             let labels = loaded.labels.get(usize::from(part.view)).and_then(|view| view.get(usize::from(part.mapping)));
             let name = labels.filter(|_| part.mapping != NO_MAPPING).map_or(&self.nothing, |labels| &labels.name);
@@ -259,9 +274,33 @@ impl Mill for EngineMill {
                 *out.tally.notes.entry((Arc::clone(name), note.code)).or_default() += 1;
             }
             match &part.outcome {
-                Outcome::Emit { event, id, event_type, fallback, tags } => {
-                    out.tally.parts(name, Counted::Emitted, &self.nothing, 1);
+                Outcome::Emit { event, id, event_type, fallback, tags, .. } => {
                     let Some(labels) = labels else { continue };
+                    let key = self.outcomes.text(id).as_bytes();
+                    let takers = match self.router.fate(&self.outcomes, part, &mut known) {
+                        Fate::Taken(_) if message.seen.is_some_and(|seen| seen.is_repeat(key, part.finding)) => {
+                            out.tally.parts(name, Counted::Skipped, &self.repeat, 1);
+                            continue;
+                        }
+                        Fate::Taken(takers) => takers,
+                        Fate::TakenElsewhere => {
+                            out.tally.parts(name, Counted::Skipped, &self.other_output, 1);
+                            continue;
+                        }
+                        Fate::Unrouted if self.router.unrouted == Unrouted::Count => {
+                            out.tally.parts(name, Counted::Skipped, &self.no_output, 1);
+                            continue;
+                        }
+                        Fate::Unrouted => {
+                            out.tally.parts(name, Counted::Rejected, &self.no_output, 1);
+                            if self.rejected.last().is_none_or(|(finding, _)| *finding != part.finding) {
+                                let event_type = labels.types.get(*event_type as usize).map_or("", |name| name);
+                                self.rejected.push((part.finding, unrouted(part.finding, &labels.name, event_type)));
+                            }
+                            continue;
+                        }
+                    };
+                    out.tally.parts(name, Counted::Emitted, &self.nothing, 1);
                     if let Some(event_type) = labels.types.get(*event_type as usize) {
                         *out.tally.events.entry((Arc::clone(name), Arc::clone(event_type), *fallback)).or_default() += 1;
                     }
@@ -274,10 +313,9 @@ impl Mill for EngineMill {
                     if let Some(action) = action(value) {
                         *out.tally.actions.entry((Arc::clone(name), action)).or_default() += 1;
                     }
-                    let key = self.outcomes.text(id).as_bytes();
-                    for output in self.outputs.get(usize::from(part.view)).into_iter().flatten() {
+                    for output in numbers(takers) {
                         out.tally.bytes.entry(Arc::clone(name)).or_default().1 += value.len() as u64;
-                        let mut event = out.event(*output, part.finding, key, &labels.log_type, &labels.versioned);
+                        let mut event = out.event(output, part.finding, key, &labels.log_type, &labels.versioned);
                         event.value().extend_from_slice(value);
                         event.finish();
                     }
@@ -322,6 +360,12 @@ impl Mill for EngineMill {
         self.count_caches(out);
         self.count_drift(out);
     }
+}
+
+/// The record of an event that no output takes.
+fn unrouted(record: u32, mapping: &str, event_type: &str) -> MilledReject {
+    let detail = format!("no output takes a {event_type} of `{mapping}`; give one a `take` that fits, or none");
+    MilledReject { record: Some(record), stage: "route", code: "no_output", path: String::new(), detail, bytes: None }
 }
 
 impl EngineMill {
@@ -393,7 +437,7 @@ mod tests {
         let record = |more: &str| format!(r#"{{"id":"audit_log-1","type":"login.succeeded","effective_at":1767225600{more}}}"#);
         let news = record(r#","brand_new":{"list":[{"a":1},{"a":2}],"sk-proj-Canary0123456789abcdefghij":true}"#);
         for _ in 0..3 {
-            mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None }, &mut out);
+            mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None, seen: None }, &mut out);
         }
         let shown: serde_json::Value = serde_json::from_str(&mills.drift().json()).expect("JSON");
         let paths: Vec<_> =
@@ -408,21 +452,20 @@ mod tests {
         );
         assert_eq!(out.tally.drift, HashMap::from([(Arc::from("openai/audit"), 9)]));
         mills.reload().expect("the same mappings");
-        mill.process(MessageIn { topic: "in", bytes: record("").as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "in", bytes: record("").as_bytes(), received_ms: None, seen: None }, &mut out);
         assert_eq!(mills.drift().json(), r#"{"paths":[],"values_beyond_limit":0}"#);
-        mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "in", bytes: news.as_bytes(), received_ms: None, seen: None }, &mut out);
         assert!(mills.drift().json().contains("brand_new.list"));
     }
 
     #[test]
     fn every_output_gets_its_view_and_a_record_one_letter() {
         let mills = mills(SETTINGS).expect("built-in mappings");
-        assert_eq!(*mills.outputs, [vec![0], vec![1, 2]]);
         let mut mill = mills.mill(0);
         let mut out = MilledMessage::default();
         let good = r#"{"id":"audit_log-1","type":"login.succeeded","effective_at":1767225600,"actor":{"type":"session"}}"#;
         let body = format!("[{good},{{\"nobody\":\"knows\"}},{good}]");
-        mill.process(MessageIn { topic: "in", bytes: body.as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "in", bytes: body.as_bytes(), received_ms: None, seen: None }, &mut out);
         let outputs: Vec<u16> = out.events().iter().map(|event| event.output).collect();
         assert_eq!(outputs, [0, 1, 2, 0, 1, 2]);
         assert!(out.events().iter().all(|event| out.key(event) == b"audit_log-1" && out.log_type(event) == b"OPENAI_AUDITLOG"));
@@ -434,8 +477,163 @@ mod tests {
         assert_eq!(allowed, 2, "two logins of the typed view");
         mills.reload().expect("the same files");
         out.clear();
-        mill.process(MessageIn { topic: "in", bytes: good.as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "in", bytes: good.as_bytes(), received_ms: None, seen: None }, &mut out);
         assert_eq!(out.events().len(), 3, "after a reload");
+    }
+
+    /// What outputs get of two logins, a dangerous change and a record of no mapping, and what was counted as not emitted.
+    fn routed(more: &str, outputs: &str) -> (Vec<(u16, String)>, Vec<String>, Vec<(&'static str, String, u64)>) {
+        let head = SETTINGS.split("[[output]]").next().unwrap_or_default();
+        let mills = mills(&format!("{more}{head}{outputs}[dead_letter]\ntopic = \"dead\"\n"))
+            .unwrap_or_else(|faults| panic!("{}", faults.join("\n")));
+        let mut mill = mills.mill(0);
+        let mut out = MilledMessage::default();
+        let record = |id: u32, kind: &str, address: &str| {
+            format!(
+                r#"{{"id":"audit_log-{id}","type":"{kind}","effective_at":1767225600,"object":"organization.audit_log","actor":{{"type":"session","session":{{"user":{{"id":"u","email":"u@example.com"}},"ip_address":"{address}"}}}}}}"#
+            )
+        };
+        let records = [
+            record(1, "login.succeeded", "192.0.2.1"),
+            record(2, "scim.disabled", "192.0.2.2"),
+            record(3, "login.succeeded", "198.51.100.3"),
+            record(1, "login.succeeded", "192.0.2.1"),
+        ];
+        let window = Mutex::new(super::super::window::Window::new(10));
+        let is_deduped = more.contains("dedupe");
+        for (offset, body) in (0..).zip(&records) {
+            let seen = is_deduped.then_some(super::super::mill::Seen { window: &window, offset });
+            let before = (out.events().len(), out.rejects().len());
+            mill.process(MessageIn { topic: "in", bytes: body.as_bytes(), received_ms: None, seen }, &mut out);
+            assert!(out.events().len() >= before.0 && out.rejects().len() >= before.1);
+        }
+        let events = out.events().iter().map(|event| (event.output, String::from_utf8_lossy(out.key(event)).into_owned())).collect();
+        let letters = out.rejects().iter().map(|reject| format!("{}/{}", reject.stage, reject.code)).collect();
+        let mut counts: Vec<_> = out
+            .tally
+            .parts
+            .iter()
+            .filter(|((_, outcome, _), _)| *outcome != Counted::Emitted)
+            .map(|((_, outcome, code), count)| (outcome.name(), code.to_string(), *count))
+            .collect();
+        counts.sort();
+        (events, letters, counts)
+    }
+
+    #[test]
+    fn events_go_where_outputs_take_them() {
+        let output = |name: &str, rest: &str| format!("[[output]]\nname = \"{name}\"\ntopic = \"{name}\"\nprofile = \"typed\"\n{rest}\n");
+        let ids = |events: &[(u16, &str)]| events.iter().map(|(output, id)| (*output, format!("audit_log-{id}"))).collect::<Vec<_>>();
+        let plain = output("a", "");
+        for (name, more, outputs, events, letters, counts) in [
+            (
+                "by event type and by tag; the first takes all",
+                "",
+                format!(
+                    "{plain}{}{}",
+                    output("b", "take = [ { event_types = [\"USER_LOGIN\"] } ]"),
+                    output("c", "take = [ { tags = [\"openai_scim*\"] } ]")
+                ),
+                ids(&[(0, "1"), (1, "1"), (0, "2"), (2, "2"), (0, "3"), (1, "3"), (0, "1"), (1, "1")]),
+                vec![],
+                vec![],
+            ),
+            (
+                "by mapping and condition, several alternatives",
+                "",
+                format!(
+                    "{}{plain}",
+                    output(
+                        "b",
+                        "take = [ { mappings = [\"azure/*\"] }, { mappings = [\"openai/*\"], when = { record_prefix = { \"actor.session.ip_address\" = \"198.51.\" } } } ]"
+                    )
+                ),
+                ids(&[(1, "1"), (1, "2"), (0, "3"), (1, "3"), (1, "1")]),
+                vec![],
+                vec![],
+            ),
+            (
+                "what the rows have built",
+                "",
+                format!(
+                    "{}{plain}",
+                    output("b", "take = [ { event_types = [\"USER_LOGIN\"], when = { event_has = \"principal.user.email_addresses\" } } ]")
+                ),
+                ids(&[(0, "1"), (1, "1"), (1, "2"), (0, "3"), (1, "3"), (0, "1"), (1, "1")]),
+                vec![],
+                vec![],
+            ),
+            (
+                "nobody takes it: the record is a dead letter",
+                "",
+                output("b", "take = [ { event_types = [\"USER_LOGIN\"] } ]"),
+                ids(&[(0, "1"), (0, "3"), (0, "1")]),
+                vec!["route/no_output".to_owned()],
+                vec![("rejected", "no_output".to_owned(), 1)],
+            ),
+            (
+                "or it is counted",
+                "[run]\nunrouted = \"count\"\n",
+                output("b", "take = [ { event_types = [\"USER_LOGIN\"] } ]"),
+                ids(&[(0, "1"), (0, "3"), (0, "1")]),
+                vec![],
+                vec![("skipped", "no_output".to_owned(), 1)],
+            ),
+            (
+                "another profile's event of the record is taken",
+                "",
+                format!(
+                    "{}{}",
+                    output("b", "take = [ { event_types = [\"USER_LOGIN\"] } ]"),
+                    output("d", "").replace("typed", "documented")
+                ),
+                ids(&[(0, "1"), (1, "1"), (1, "2"), (0, "3"), (1, "3"), (0, "1"), (1, "1")]),
+                vec![],
+                vec![("skipped", "other_output".to_owned(), 1)],
+            ),
+            (
+                "filters: the record alone, and what it became",
+                "[[filter]]\nname = \"inside\"\nwhen = { record_equals = { \"actor.session.ip_address\" = \"192.0.2.2\" } }\n[[filter]]\nname = \"logins\"\nevent_types = [\"USER_LOGIN\"]\nwhen = { record_suffix = { id = \"-3\" } }\n",
+                plain.clone(),
+                ids(&[(0, "1"), (0, "1")]),
+                vec![],
+                vec![("skipped", "inside".to_owned(), 1), ("skipped", "logins".to_owned(), 1)],
+            ),
+            (
+                "repeats: under two profiles each once",
+                "[run]\ndedupe = \"window\"\n",
+                format!("{plain}{}", output("d", "").replace("typed", "documented")),
+                ids(&[(1, "1"), (0, "1"), (1, "2"), (0, "2"), (1, "3"), (0, "3")]),
+                vec![],
+                vec![("skipped", "repeat".to_owned(), 2)],
+            ),
+        ] {
+            let found = routed(more, &outputs);
+            let mut expected = events;
+            let mut seen = found.0;
+            // Which view is written first does not matter here.
+            expected.sort();
+            seen.sort();
+            assert_eq!((seen, found.1, found.2), (expected, letters, counts), "case: {name}");
+        }
+    }
+
+    #[test]
+    fn what_routes_and_filters_cannot_mean_is_told_at_once() {
+        let text = SETTINGS.replace("[dead_letter]", "take = [ { mappings = [\"azur/*\"], event_types = [\"USER_LOGINN\"], when = { record_haz = \"a\" } }, { tags = [\"no_such_tag\"] } ]\n[[filter]]\nname = \"Probes\"\nwhen = { record_has = \"$operation\" }\n[[filter]]\nname = \"all\"\n[dead_letter]");
+        let faults = mills(&text).err().expect("faults").join("\n");
+        for part in [
+            "azur/*",
+            "USER_LOGINN",
+            "record_haz",
+            "no_such_tag",
+            "`Probes` is no name",
+            "say with `mappings`",
+            "fits every event",
+            "x.toml:",
+        ] {
+            assert!(faults.contains(part), "`{part}` in:\n{faults}");
+        }
     }
 
     #[test]
@@ -447,7 +645,7 @@ mod tests {
         let mut out = MilledMessage::default();
         let risky = r#"{"id":"audit_log-1","type":"scim.disabled","effective_at":1767225600,"object":"organization.audit_log"}"#;
         let plain = r#"{"id":"audit_log-2","type":"login.succeeded","effective_at":1767225600,"object":"organization.audit_log"}"#;
-        mill.process(MessageIn { topic: "in", bytes: format!("[{risky},{plain}]").as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "in", bytes: format!("[{risky},{plain}]").as_bytes(), received_ms: None, seen: None }, &mut out);
         let counted: Vec<_> = out.tally.tags.iter().map(|((mapping, tag), count)| (&**mapping, &**tag, *count)).collect();
         assert_eq!(counted, [("openai/audit", "openai_scim_off", 1)], "once: the documented view has no tags");
         assert!(counted.iter().all(|(mapping, tag, _)| known.iter().any(|(known, name)| &**known == *mapping && &**name == *tag)));

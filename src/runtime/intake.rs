@@ -22,6 +22,8 @@ pub struct IntakeSettings {
     pub in_flight_max_bytes: u64,
     /// How long a revoke waits.
     pub revoke_timeout: Duration,
+    /// Ids remembered for each partition; 0 for none.
+    pub dedupe_window: usize,
     /// Messages are dead letters.
     pub redrive: bool,
     /// The `source` label of metrics.
@@ -169,7 +171,8 @@ impl Intake {
             for one in assigned.values_mut() {
                 one.partition.revoke();
                 let partition = Partition::new(Arc::clone(&one.partition.topic), one.partition.number, generation);
-                one.partition = Arc::new(partition);
+                // Nothing is read of it before `rewound`, which says what of the window stands.
+                one.partition = Arc::new(partition.inheriting(&one.partition));
                 one.stored = None;
                 // Without a message there is nothing to go back over.
                 one.is_rewinding = one.first.is_some();
@@ -189,10 +192,11 @@ impl Intake {
     }
 
     /// These partitions stand where they are to go on.
-    pub fn rewound(&self, partitions: &[(Arc<str>, i32)]) {
+    pub fn rewound(&self, positions: &[Position]) {
         self.with(|assigned| {
-            for key in partitions {
-                if let Some(one) = assigned.get_mut(key) {
+            for Position { topic, partition, offset } in positions {
+                if let Some(one) = assigned.get_mut(&(Arc::clone(topic), *partition)) {
+                    one.partition.read_from(*offset);
                     one.is_rewinding = false;
                 }
             }
@@ -291,7 +295,7 @@ impl Keeper for Intake {
         self.with(|assigned| {
             for (topic, number) in partitions {
                 let topic: Arc<str> = Arc::from(topic.as_str());
-                let partition = Partition::new(Arc::clone(&topic), *number, generation);
+                let partition = Partition::new(Arc::clone(&topic), *number, generation).remembering(self.settings.dedupe_window);
                 assigned.insert((topic, *number), Assigned::new(partition, self.now_ms()));
             }
             tracing::info!(new = partitions.len(), all = assigned.len(), generation, "partitions assigned");

@@ -1,7 +1,8 @@
 //! The seam between the shell and the core: what a worker hands in and what it gets out.
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::window::Window;
 use crate::telemetry::{Drift, Tally};
 
 /// One message as it came from the source.
@@ -13,6 +14,24 @@ pub struct MessageIn<'a> {
     pub bytes: &'a [u8],
     /// The broker's timestamp, or for a dead letter that of its first arrival. Unit: milliseconds since the Unix epoch.
     pub received_ms: Option<i64>,
+    /// What its partition had before, with `dedupe = "window"`.
+    pub seen: Option<Seen<'a>>,
+}
+
+/// The ids that a partition had a short while ago, and where in it this message stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// The window of the partition.
+    pub window: &'a Mutex<Window>,
+    /// Offset of this message.
+    pub offset: i64,
+}
+
+impl Seen<'_> {
+    /// Whether the id of an event of record `record` came before, and remembers it when not.
+    pub fn is_repeat(&self, id: &[u8], record: u32) -> bool {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).is_repeat(id, (self.offset, record))
+    }
 }
 
 /// Where in [`MilledMessage`]'s arena a text stands.

@@ -11,27 +11,34 @@ mod engine_mill;
 #[cfg(feature = "kafka")]
 mod gate;
 #[cfg(feature = "kafka")]
+mod hands;
+#[cfg(feature = "kafka")]
 mod intake;
 mod mill;
 #[cfg(feature = "kafka")]
 mod repair;
+mod route;
 #[cfg(feature = "kafka")]
 mod run;
+#[cfg(feature = "kafka")]
+mod spare;
 #[cfg(feature = "kafka")]
 mod stop;
 mod ticket;
 #[cfg(feature = "kafka")]
 mod transactions;
 mod watermark;
+mod window;
 #[cfg(feature = "kafka")]
 mod worker;
 
 pub use budget::Budget;
 pub use engine_mill::{EngineMills, Inputs, Load};
-pub use mill::{EventWriter, MessageIn, Mill, MilledEvent, MilledMessage, MilledReject, Mills};
+pub use mill::{EventWriter, MessageIn, Mill, MilledEvent, MilledMessage, MilledReject, Mills, Seen};
 #[cfg(feature = "kafka")]
 pub use run::{Ended, RunError, run, run_until};
 #[cfg(feature = "kafka")]
 pub use stop::Stop;
 pub use ticket::{Origin, Partition, Taken, Ticket};
 pub use watermark::Watermark;
+pub use window::{REPEAT, Window};

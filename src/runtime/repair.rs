@@ -49,7 +49,7 @@ fn one(failure: Failure, shared: &Shared) {
         (Fate::Retry, _) => {
             owed.failures += 1;
             let text = format!("messages are not delivered ({}); sending again", refused.code);
-            if shared.health_fail(&text) {
+            if shared.delivery.health().fail(shared.component(owed.what), &text) {
                 tracing::warn!(code = refused.code, "sink: {text}");
             }
             let plain = backoff(owed.failures);
@@ -69,6 +69,8 @@ fn one(failure: Failure, shared: &Shared) {
             let (ticket, _share) = (owed.ticket, owed.share);
             let refusal = Refusal { too_large: refused.too_large, code: refused.code };
             let reject = shared.undeliverable(record, &refused.message.topic, &refusal, refused.message.value.len());
+            // The message key is the id: a later copy is tried again.
+            ticket.partition.forget(&refused.message.key, ticket.taken.offset, record);
             match shared.seal(&ticket, &reject, Some(output)) {
                 Some(sealed) => {
                     // The event's own share becomes the first piece's.
@@ -131,8 +133,12 @@ impl Shared {
         self.stop.fatal(format!("dead-letter topic `{}` refuses a dead letter ({code}): {help}", self.dead_letter.topic));
     }
 
-    fn health_fail(&self, text: &str) -> bool {
-        self.delivery.health().fail(Component::Sink, text)
+    /// What a fault of this delivery makes unwell.
+    fn component(&self, what: What) -> Component {
+        match self.sink.number_of(what.output()) {
+            0 => Component::Sink,
+            number => Component::OtherSink(number),
+        }
     }
 }
 

@@ -9,18 +9,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::delivery::Delivery;
 use super::gate::Gate;
+use super::hands::{Hands, Told, sinks};
 use super::intake::{Intake, IntakeSettings};
 use super::mill::Mills;
 use super::repair::repair;
 use super::stop::{Phase, Stop};
 use super::transactions::Transactions;
 use super::worker::{Shared, work};
-use crate::config::{Settings, TokenCache};
-use crate::sink::any::Sink;
-use crate::sink::archive::ArchiveSink;
-use crate::sink::kafka::KafkaSink;
+use crate::config::{Dedupe, Settings, TokenCache};
 use crate::source::Source;
 use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
 use crate::telemetry::{Component, CurrentDrift, Health, Metrics, serve};
@@ -52,6 +49,8 @@ pub enum RunError {
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the producer may take to tidy up when nothing is outstanding.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for an output that is not required.
+const SPARE_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a token's source is looked at.
 const TOKEN_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -189,42 +188,30 @@ impl Pipeline {
             return Err(RunError::Settings("the settings name no dead letters; `udmill check` says more".to_owned()));
         };
         let from = Labels::of(settings)?;
-        let sink_connection = settings.sink_connection();
-        let namespace = settings.sink_namespace();
-        let tokens =
-            |connection: &crate::config::Connection| connection.tokens().map(|cache| cache.map(Arc::new)).map_err(RunError::Settings);
-        let source_tokens = settings.source.kafka.as_ref().map_or(Ok(None), |source| tokens(&source.connection()))?;
-        let sink_tokens = if namespace.is_none() && settings.sink.archive.is_none() { tokens(&sink_connection)? } else { None };
+        let mut tokens = Vec::new();
+        let source_tokens =
+            settings.source.kafka.as_ref().map_or(Ok(None), |source| super::hands::tokens(&source.connection(), &mut tokens));
+        let source_tokens = source_tokens.map_err(RunError::Settings)?;
 
         let (failed, failures) = crossbeam_channel::unbounded();
-        let names: Vec<String> = settings.output.iter().map(|output| output.name.clone()).collect();
-        let whose = match (&settings.sink.archive, &namespace) {
-            (Some(archive), _) => ("sink.archive", archive.identity()),
-            (None, Some(namespace)) => ("sink.eventhubs", namespace.identity()),
-            (None, None) => ("sink.kafka", sink_connection.identity()),
-        };
-        let delivery = Arc::new(Delivery::new(failed, metrics, health, stop, &names, whose));
         let exactly_once = settings.run.delivery == crate::config::Delivery::ExactlyOnce;
         let transactional_id =
             settings.source.kafka.as_ref().filter(|_| exactly_once).map(|source| transactional_id(settings, source.group_id()));
         let gate = exactly_once.then(Arc::<Gate>::default);
+        let told = Told { failed, metrics, health, stop };
+        let Hands { sink, spares, delivery } =
+            sinks(settings, &told, transactional_id.as_deref(), &mut tokens).map_err(RunError::Settings)?;
         let mut dead_letter = dead_letter.clone();
-        let sink = match (&settings.sink.archive, namespace) {
-            (Some(archive), _) => {
-                // A line may be as long as it likes, and only a whole letter can be read back.
-                dead_letter.piece_max_bytes = usize::MAX;
-                ArchiveSink::new(archive, Arc::clone(&delivery)).map(Sink::Archive).map_err(RunError::Settings)?
-            }
-            (None, Some(namespace)) => sink_over_amqp(namespace, &delivery)?,
-            (None, None) => KafkaSink::new(&sink_connection, Arc::clone(&delivery), sink_tokens.clone(), transactional_id.as_deref())
-                .map(Sink::Kafka)
-                .map_err(|error| RunError::Settings(error.to_string()))?,
-        };
+        if settings.sink.archive.is_some() {
+            // A line may be as long as it likes, and only a whole letter can be read back.
+            dead_letter.piece_max_bytes = usize::MAX;
+        }
         let shared = Arc::new(Shared {
             outputs: settings.output.clone(),
             dead_letter,
             mills,
             sink,
+            spares,
             delivery,
             stop: Arc::clone(stop),
             redrive: from.redrive,
@@ -250,6 +237,7 @@ impl Pipeline {
         let intake_settings = IntakeSettings {
             in_flight_max_bytes: settings.run.in_flight_max_bytes,
             revoke_timeout: Duration::from_millis(settings.run.revoke_timeout_ms),
+            dedupe_window: if settings.run.dedupe == Dedupe::Window { settings.run.dedupe_window } else { 0 },
             redrive: from.redrive,
             source: from.label,
             section: from.section,
@@ -265,8 +253,8 @@ impl Pipeline {
             Arc::new(Transactions::new(&intake, &shared, &gate, interval, revoke_timeout, is_named)) as Arc<dyn OffsetWriter>
         });
         let watched = writer.clone();
-        let source = open_source(settings, keeper, source_tokens.clone(), writer)?;
-        renew_tokens([source_tokens, sink_tokens].into_iter().flatten().collect(), stop)?;
+        let source = open_source(settings, keeper, source_tokens, writer)?;
+        renew_tokens(tokens, stop)?;
         let crew = Crew { shared, workers: threads, repairing, repaired };
         let (taking, stopping) = (Arc::clone(&intake), Arc::clone(stop));
         let conductor = std::thread::Builder::new()
@@ -339,16 +327,6 @@ fn open_source(
     Err(RunError::Settings("the settings name no source that this program was built for".to_owned()))
 }
 
-#[cfg(feature = "eventhubs")]
-fn sink_over_amqp(namespace: crate::config::Namespace, delivery: &Arc<Delivery>) -> Result<Sink<Delivery>, RunError> {
-    crate::sink::eventhubs::EventHubsSink::new(namespace, Arc::clone(delivery)).map(Sink::EventHubs).map_err(RunError::Settings)
-}
-
-#[cfg(not(feature = "eventhubs"))]
-fn sink_over_amqp(_: crate::config::Namespace, _: &Arc<Delivery>) -> Result<Sink<Delivery>, RunError> {
-    Err(RunError::Settings("this program was built without the feature `eventhubs`".to_owned()))
-}
-
 /// The threads that end after the source.
 struct Crew {
     shared: Arc<Shared>,
@@ -380,6 +358,12 @@ fn conduct(source: Box<dyn Source>, intake: &Intake, crew: Crew, stop: &Stop, wr
         crew.shared.sink.purge();
     } else if let Err(error) = crew.shared.sink.flush(FLUSH_TIMEOUT) {
         tracing::warn!(%error, "the sink did not end cleanly; everything taken was acknowledged before");
+    }
+    for (sink, _) in crew.shared.spares.iter().flatten() {
+        // What is not delivered by then comes back as purged and is counted as dropped.
+        if sink.flush(SPARE_FLUSH_TIMEOUT).is_err() {
+            sink.purge();
+        }
     }
     crew.repaired.store(true, Ordering::Release);
     // As with the workers.

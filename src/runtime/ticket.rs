@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::budget::{Budget, MESSAGE_OVERHEAD_BYTES};
 use super::watermark::Watermark;
+use super::window::Window;
 
 /// One assigned partition, for as long as this assignment lasts. A partition that is revoked and assigned again gets a new one, so
 /// what is acknowledged late for the old assignment can move nothing.
@@ -16,6 +17,8 @@ pub struct Partition {
     pub number: i32,
     /// Counts assignments of this process.
     pub generation: u64,
+    /// The ids it had, with `dedupe = "window"`.
+    pub window: Option<Mutex<Window>>,
     watermark: Mutex<Watermark>,
     revoked: AtomicBool,
     in_flight: AtomicUsize,
@@ -28,9 +31,42 @@ impl Partition {
             topic,
             number,
             generation,
+            window: None,
             watermark: Mutex::default(),
             revoked: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same with a window of `ids` ids; 0 for none.
+    pub fn remembering(self, ids: usize) -> Partition {
+        Partition { window: (ids > 0).then(|| Mutex::new(Window::new(ids))), ..self }
+    }
+
+    /// The same with the window of the generation before, which is left empty.
+    pub fn inheriting(self, before: &Partition) -> Partition {
+        let taken = before.window.as_ref().map(|window| window.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Partition { window: taken.map(Mutex::new), ..self }
+    }
+
+    /// It is read from `offset` on: ids of messages from there on are forgotten.
+    pub fn read_from(&self, offset: i64) {
+        if let Some(window) = &self.window {
+            window.lock().unwrap_or_else(PoisonError::into_inner).keep_below(offset);
+        }
+    }
+
+    /// Forgets an id whose first copy, of this message and record, will not be delivered.
+    pub fn forget(&self, id: &[u8], offset: i64, record: u32) {
+        if let Some(window) = &self.window {
+            window.lock().unwrap_or_else(PoisonError::into_inner).forget(id, (offset, record));
+        }
+    }
+
+    /// Forgets every id that came first in this message.
+    pub fn forget_message(&self, offset: i64) {
+        if let Some(window) = &self.window {
+            window.lock().unwrap_or_else(PoisonError::into_inner).forget_message(offset);
         }
     }
 

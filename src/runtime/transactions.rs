@@ -336,7 +336,7 @@ impl Transactions {
             })
             .collect();
         member.seek(&targets)?;
-        self.intake.rewound(&keys);
+        self.intake.rewound(&targets);
         Ok(())
     }
 

@@ -7,11 +7,12 @@ use crossbeam_channel::Receiver;
 
 use super::delivery::{Delivery, Owed, What, borrowed, owned};
 use super::gate::{Gate, Refusal};
-use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
+use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills, Seen};
+use super::spare::Spare;
 use super::stop::{Phase, Stop};
 use super::ticket::Ticket;
 use crate::config::{DeadLetter, Emit, Output, Wrap, header};
-use crate::sink::any::Sink;
+use crate::sink::any::{Sink, Sinks};
 use crate::sink::dead_letter::{Letter, pieces, value};
 use crate::sink::kafka::{OutMessage, Refused, SendFault};
 use crate::telemetry::{Histogram, Metrics, Tally};
@@ -24,8 +25,10 @@ pub struct Shared {
     pub dead_letter: DeadLetter,
     /// The core.
     pub mills: Arc<dyn Mills>,
-    /// The producers.
-    pub sink: Sink<Delivery>,
+    /// The producers of required outputs and of dead letters.
+    pub sink: Sinks<Delivery>,
+    /// By output: the producer of one that is not required.
+    pub spares: Vec<Option<(Sink<Spare>, Arc<Spare>)>>,
     /// Their acknowledgements.
     pub delivery: Arc<Delivery>,
     /// How far a stop has come.
@@ -139,7 +142,7 @@ impl Shared {
         numbered.filter(|(_, output)| output.emit == Emit::Raw && wanted(output)).collect()
     }
 
-    /// Sends a message as it came. It is already counted in the ticket.
+    /// Sends a message as it came. It is already counted in the ticket, when the output is required.
     fn send_raw(&self, ticket: &Arc<Ticket>, number: u16, output: &Output) {
         let mut headers = vec![
             (header::EMIT, "raw".to_owned()),
@@ -149,7 +152,20 @@ impl Shared {
         ];
         headers.extend(ticket.taken.received_ms.map(|received_ms| (header::RECEIVED, received_ms.to_string())));
         let message = OutMessage { topic: &output.topic, key: b"", value: &ticket.taken.body, headers: &borrowed(&headers) };
+        if !output.required {
+            return self.send_spare(number, &message);
+        }
         self.send(&message, self.owed(ticket, What::Event { output: number, record: WHOLE_MESSAGE }));
+    }
+
+    /// Sends an event to an output that is not required: now, or it is dropped and counted.
+    fn send_spare(&self, output: u16, message: &OutMessage<'_>) {
+        let Some(Some((sink, spare))) = self.spares.get(usize::from(output)) else { return };
+        match sink.send(message, Box::new(())) {
+            Ok(()) => {}
+            Err((SendFault::Full, _)) => spare.dropped("Full"),
+            Err((SendFault::Refused { code, .. }, _)) => spare.dropped(&code),
+        }
     }
 
     /// Sends a message, waiting for room as long as it takes. What the producer refuses goes the way of what the broker refuses.
@@ -159,7 +175,8 @@ impl Shared {
                 // Its transaction is being aborted; its message is read again.
                 return;
             }
-            let sent = if owed.alone && self.gate.is_none() { self.sink.send_alone(message, owed) } else { self.sink.send(message, owed) };
+            let sink = self.sink.of(owed.what.output());
+            let sent = if owed.alone && self.gate.is_none() { sink.send_alone(message, owed) } else { sink.send(message, owed) };
             match sent {
                 Ok(()) => return,
                 Err((SendFault::Full, back)) => {
@@ -167,7 +184,7 @@ impl Shared {
                         return;
                     }
                     owed = back;
-                    self.sink.wait_for_room(ROOM_WAIT);
+                    sink.wait_for_room(ROOM_WAIT);
                 }
                 Err((SendFault::Refused { fate, too_large, code }, mut back)) => {
                     // Refused before it was in a request: it is its own size that is too large.
@@ -237,7 +254,8 @@ impl Worker<'_> {
         self.out.clear();
         let timer = self.process_latency.start_timer();
         let topic = ticket.taken.origin.as_ref().map_or(&*ticket.partition.topic, |origin| &*origin.topic);
-        let message = MessageIn { topic, bytes: &ticket.taken.body, received_ms: ticket.taken.received_ms };
+        let seen = ticket.partition.window.as_ref().map(|window| Seen { window, offset: ticket.taken.offset });
+        let message = MessageIn { topic, bytes: &ticket.taken.body, received_ms: ticket.taken.received_ms, seen };
         // The buffers are cleared after a panic, so nothing half done is seen.
         if catch_unwind(AssertUnwindSafe(|| self.mill.process(message, &mut self.out))).is_err() {
             self.panicked(ticket);
@@ -253,12 +271,17 @@ impl Worker<'_> {
         };
         let raw = self.shared.raw_outputs(only);
         let mut letters: Vec<Sealed> = self.out.rejects().iter().filter_map(|reject| self.shared.seal(ticket, reject, None)).collect();
-        let mut events = 0;
+        let (mut events, mut spare_events) = (0, 0);
         for event in self.out.events() {
             let Some(output) = wanted(event.output) else { continue };
+            if !output.required {
+                spare_events += 1;
+                continue;
+            }
             match refusal(event.record, event.output) {
                 None => events += 1,
                 Some(refusal) => {
+                    ticket.partition.forget(self.out.key(event), ticket.taken.offset, event.record);
                     let reject = self.shared.undeliverable(event.record, &output.topic, &refusal, self.out.value(event).len());
                     letters.extend(self.shared.seal(ticket, &reject, Some(event.output)));
                 }
@@ -267,15 +290,18 @@ impl Worker<'_> {
         let mut raw_events = Vec::new();
         for (number, output) in raw {
             match refusal(WHOLE_MESSAGE, number) {
-                None => raw_events.push((number, output)),
+                None => {
+                    *(if output.required { &mut events } else { &mut spare_events }) += 1;
+                    raw_events.push((number, output));
+                }
                 Some(refusal) => {
                     let reject = self.shared.undeliverable(WHOLE_MESSAGE, &output.topic, &refusal, ticket.taken.body.len());
                     letters.extend(self.shared.seal(ticket, &reject, Some(number)));
                 }
             }
         }
-        events += raw_events.len() as u32;
-        if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) {
+        // Nobody waits for the events of outputs that are not required, so the message may be settled before they are sent.
+        if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) && spare_events == 0 {
             return;
         }
         let (partition, offset) = (ticket.partition.number.to_string(), ticket.taken.offset.to_string());
@@ -301,6 +327,10 @@ impl Worker<'_> {
                 }
             };
             let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers: &headers };
+            if !output.required {
+                self.shared.send_spare(event.output, &message);
+                continue;
+            }
             let what = What::Event { output: event.output, record: event.record };
             self.shared.send(&message, self.shared.owed(ticket, what));
         }
@@ -318,6 +348,7 @@ impl Worker<'_> {
             topic = %ticket.partition.topic, partition = ticket.partition.number, offset = ticket.taken.offset,
             "the engine panicked on a message; it goes to the dead letters as `panic`"
         );
+        ticket.partition.forget_message(ticket.taken.offset);
         self.out.clear();
         self.out.tally = Tally::default();
         self.out.tally.parts(&Arc::from(""), crate::telemetry::Outcome::Rejected, &Arc::from("panic"), 1);

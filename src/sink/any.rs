@@ -1,10 +1,58 @@
-//! The sink that the settings name: one of the transports.
+//! The sinks that the settings name: each one of the transports.
 use std::time::Duration;
 
 use super::archive::ArchiveSink;
 #[cfg(feature = "eventhubs")]
 use super::eventhubs::EventHubsSink;
 use super::kafka::{Acks, KafkaSink, OutMessage, SendFault, SinkError, TransactionFault};
+
+/// The sinks of all outputs that are required.
+pub struct Sinks<A: Acks> {
+    /// `[sink]` first: it takes dead letters and has the transactions.
+    all: Vec<Sink<A>>,
+    /// By output: which of them it writes to.
+    of_outputs: Vec<u16>,
+}
+
+impl<A: Acks> Sinks<A> {
+    /// `first` is `[sink]`; `of_outputs` says by output which it writes to, 0 for the first.
+    pub fn new(first: Sink<A>, others: impl IntoIterator<Item = Sink<A>>, of_outputs: Vec<u16>) -> Sinks<A> {
+        Sinks { all: std::iter::once(first).chain(others).collect(), of_outputs }
+    }
+
+    /// The number of the sink of an output, 0 for `[sink]`. `None` asks for dead letters.
+    pub fn number_of(&self, output: Option<u16>) -> u16 {
+        output.and_then(|output| self.of_outputs.get(usize::from(output)).copied()).unwrap_or(0)
+    }
+
+    /// The sink of an output; `None` asks for dead letters.
+    pub fn of(&self, output: Option<u16>) -> &Sink<A> {
+        self.all.get(usize::from(self.number_of(output))).unwrap_or(&self.all[0])
+    }
+
+    /// The Kafka sink of `[sink]`, which alone has transactions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::kafka`].
+    pub fn kafka(&self) -> Result<&KafkaSink<A>, TransactionFault> {
+        self.of(None).kafka()
+    }
+
+    /// Waits until everything handed over is acknowledged or refused.
+    ///
+    /// # Errors
+    ///
+    /// The first sink's that is not done when `timeout` passes; all are asked.
+    pub fn flush(&self, timeout: Duration) -> Result<(), SinkError> {
+        self.all.iter().fold(Ok(()), |before, sink| before.and(sink.flush(timeout)))
+    }
+
+    /// Throws out what is not acknowledged: a stop that may wait no longer.
+    pub fn purge(&self) {
+        self.all.iter().for_each(Sink::purge);
+    }
+}
 
 /// One of the transports, all with the same promise: every message handed over is acknowledged or refused through [`Acks::delivered`].
 pub enum Sink<A: Acks> {

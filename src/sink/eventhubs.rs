@@ -17,6 +17,8 @@ use crate::config::{Namespace, Secret, entra};
 
 /// Bytes handed over and not acknowledged, above which [`SendFault::Full`] is answered.
 const BUFFER_BYTES: usize = 64 << 20;
+/// The same for messages that may be lost.
+const SPARE_BUFFER_BYTES: usize = 4 << 20;
 /// What a message costs beyond its key and value.
 const OVERHEAD_BYTES: usize = 512;
 /// How long the producer waits for a batch to fill.
@@ -39,6 +41,7 @@ struct Shared<A: Acks> {
     login: Login,
     next: AtomicU64,
     used_bytes: AtomicUsize,
+    buffer_bytes: usize,
     /// Messages handed over and not acknowledged, by the number they carry.
     waiting: Mutex<HashMap<u64, Waiting<A>>>,
     room: Condvar,
@@ -63,6 +66,19 @@ impl<A: Acks> EventHubsSink<A> {
     ///
     /// A secret could not be read, or no thread was to be had.
     pub fn new(namespace: Namespace, acks: Arc<A>) -> Result<EventHubsSink<A>, String> {
+        EventHubsSink::start(namespace, acks, BUFFER_BYTES)
+    }
+
+    /// A sink whose messages may be lost: its buffer is small.
+    ///
+    /// # Errors
+    ///
+    /// As [`EventHubsSink::new`].
+    pub fn spare(namespace: Namespace, acks: Arc<A>) -> Result<EventHubsSink<A>, String> {
+        EventHubsSink::start(namespace, acks, SPARE_BUFFER_BYTES)
+    }
+
+    fn start(namespace: Namespace, acks: Arc<A>, buffer_bytes: usize) -> Result<EventHubsSink<A>, String> {
         let named = |fault: String| format!("`{}.access`: {fault}", namespace.section);
         let access = &namespace.access;
         let login = match (&access.connection_string, access.credential) {
@@ -82,6 +98,7 @@ impl<A: Acks> EventHubsSink<A> {
             login,
             next: AtomicU64::new(0),
             used_bytes: AtomicUsize::new(0),
+            buffer_bytes,
             waiting: Mutex::default(),
             room: Condvar::new(),
         };
@@ -95,7 +112,7 @@ impl<A: Acks> EventHubsSink<A> {
     /// [`SendFault::Full`]; `owed` comes back.
     pub fn send(&self, message: &OutMessage<'_>, owed: Box<A::Owed>) -> Result<(), (SendFault, Box<A::Owed>)> {
         let shared = &self.shared;
-        if shared.used_bytes.load(Ordering::Acquire) >= BUFFER_BYTES {
+        if shared.used_bytes.load(Ordering::Acquire) >= shared.buffer_bytes {
             return Err((SendFault::Full, owed));
         }
         let message = OwnedMessage {

@@ -16,12 +16,15 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use arc_swap::ArcSwap;
 
-use super::archive::{Arrival, ArchiveNews};
+use super::archive::{ArchiveNews, Arrival};
 use crate::config::{Connection, TokenCache};
 
 mod transaction;
 
 pub use transaction::TransactionFault;
+
+/// How long a message of [`KafkaSink::spare`] is tried. Unit: milliseconds.
+const SPARE_TIMEOUT_MS: &str = "30000";
 
 /// Who is told what became of a message. All calls come from the producer's thread and must not block.
 pub trait Acks: Send + Sync + 'static {
@@ -164,13 +167,8 @@ impl<A: Acks> KafkaSink<A> {
         tokens: Option<Arc<TokenCache>>,
         transactional_id: Option<&str>,
     ) -> Result<KafkaSink<A>, SinkError> {
-        let mut config = ClientConfig::new();
-        for (key, value) in connection.librdkafka_settings().map_err(SinkError::Settings)? {
-            config.set(key, value.expose());
-        }
+        let mut config = basis(connection)?;
         config.set("enable.idempotence", "true");
-        config.set("acks", "all");
-        config.set("linger.ms", "20");
         if transactional_id.is_some() {
             // How long the broker holds readers back for a process that died; a transaction itself takes a second or so.
             config.set("transaction.timeout.ms", "30000");
@@ -181,18 +179,34 @@ impl<A: Acks> KafkaSink<A> {
         // Hundreds of times what 20 ms of linger need; each message also costs about half a kilobyte beside its bytes.
         config.set("queue.buffering.max.kbytes", "16384");
         config.set("queue.buffering.max.messages", "50000");
-        if connection.is_eventhubs() {
-            config.set("compression.type", "none");
-            config.set("request.timeout.ms", "60000");
-            config.set("message.max.bytes", "1000000");
-        } else {
-            config.set("compression.type", "lz4");
-        }
-        for (key, value) in &connection.librdkafka {
-            config.set(key, value);
-        }
         if let Some(id) = transactional_id {
             config.set("transactional.id", id);
+        }
+        KafkaSink::start(config, connection, acks, tokens)
+    }
+
+    /// A producer whose messages may be lost: a small buffer, and what is not delivered within [`SPARE_TIMEOUT_MS`] comes back as refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`KafkaSink::new`].
+    pub fn spare(connection: &Connection, acks: Arc<A>, tokens: Option<Arc<TokenCache>>) -> Result<KafkaSink<A>, SinkError> {
+        let mut config = basis(connection)?;
+        config.set("message.timeout.ms", SPARE_TIMEOUT_MS);
+        config.set("queue.buffering.max.kbytes", "4096");
+        config.set("queue.buffering.max.messages", "10000");
+        KafkaSink::start(config, connection, acks, tokens)
+    }
+
+    /// Lays the operator's settings of librdkafka over `config`, and makes the producer.
+    fn start(
+        mut config: ClientConfig,
+        connection: &Connection,
+        acks: Arc<A>,
+        tokens: Option<Arc<TokenCache>>,
+    ) -> Result<KafkaSink<A>, SinkError> {
+        for (key, value) in &connection.librdkafka {
+            config.set(key, value);
         }
         config.set_log_level(RDKafkaLogLevel::Warning);
         let room = Arc::new(Room::default());
@@ -260,6 +274,24 @@ impl<A: Acks> KafkaSink<A> {
             producer.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
         }
     }
+}
+
+/// What every producer is set to.
+fn basis(connection: &Connection) -> Result<ClientConfig, SinkError> {
+    let mut config = ClientConfig::new();
+    for (key, value) in connection.librdkafka_settings().map_err(SinkError::Settings)? {
+        config.set(key, value.expose());
+    }
+    config.set("acks", "all");
+    config.set("linger.ms", "20");
+    if connection.is_eventhubs() {
+        config.set("compression.type", "none");
+        config.set("request.timeout.ms", "60000");
+        config.set("message.max.bytes", "1000000");
+    } else {
+        config.set("compression.type", "lz4");
+    }
+    Ok(config)
 }
 
 fn make<A: Acks>(

@@ -12,6 +12,8 @@ pub enum Component {
     Assignment,
     /// The sink's brokers can be reached and accept the credentials.
     Sink,
+    /// The same of a sink of `[sinks]`, by its number.
+    OtherSink(u16),
     /// Transactions are committed.
     Transactions,
     /// Not draining and not stopped by a fault.
@@ -24,7 +26,7 @@ impl Component {
         match self {
             Component::Source => "source",
             Component::Assignment => "assignment",
-            Component::Sink => "sink",
+            Component::Sink | Component::OtherSink(_) => "sink",
             Component::Transactions => "transactions",
             Component::Running => "running",
         }
@@ -65,6 +67,11 @@ impl Health {
     /// Whether nothing is known to be wrong.
     pub fn is_ready(&self) -> bool {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The fault of a component that stands.
+    pub fn reason(&self, component: Component) -> Option<String> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).get(&component).cloned()
     }
 
     /// One line a fault: `component: reason`. Empty when ready.

@@ -63,6 +63,8 @@ pub struct Metrics {
     pub archive_age: prometheus::Gauge,
     /// Events the broker has acknowledged, by output.
     pub delivered: IntCounterVec,
+    /// Events that an output which is not required did not deliver, by the reason.
+    pub dropped: IntCounterVec,
     /// Rebalances seen: `assigned`, `revoked`, `lost`.
     pub rebalances: IntCounterVec,
     /// Offset commits.
@@ -137,6 +139,12 @@ impl Metrics {
                 register(&registry, age.expect("name and labels are constants that a test declares"))
             },
             delivered: counter(&registry, "udmill_delivered_total", "Events acknowledged, by output.", &["output"]),
+            dropped: counter(
+                &registry,
+                "udmill_dropped_total",
+                "Events that an output with `required = false` did not deliver.",
+                &["output", "code"],
+            ),
             rebalances: counter(&registry, "udmill_rebalances_total", "Rebalances of the consumer group.", &["kind"]),
             commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
             transactions: counter(&registry, "udmill_transactions_total", "Transactions of exactly-once delivery.", &["result"]),

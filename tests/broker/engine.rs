@@ -72,7 +72,7 @@ fn expected(settings: &Settings) -> Result<([Events; 2], usize), String> {
     let (mut events, mut letters) = ([Events::new(), Events::new()], 0);
     for number in 0..MESSAGES {
         out.clear();
-        mill.process(MessageIn { topic: "any", bytes: message(number).as_bytes(), received_ms: None }, &mut out);
+        mill.process(MessageIn { topic: "any", bytes: message(number).as_bytes(), received_ms: None, seen: None }, &mut out);
         for event in out.events() {
             let earlier = events[usize::from(event.output)].insert(out.key(event).to_vec(), blake3::hash(out.value(event)));
             same("records with one product_log_id", earlier, None)?;

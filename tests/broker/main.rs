@@ -18,6 +18,7 @@ mod hubs;
 mod letters;
 mod process;
 mod rebalance;
+mod routes;
 mod security;
 mod soak;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         group::CASES,
         letters::CASES,
         rebalance::CASES,
+        routes::CASES,
         security::CASES,
         soak::CASES,
     ]

@@ -49,11 +49,17 @@ fn shipped_mappings_read_under_every_profile() {
 }
 
 /// A golden case: the text up to the first marker is `case.toml`; `#== file: NAME` and `#== site: NAME` start further files,
-/// `#== profile: NAME` chooses a profile.
+/// `#== profile: NAME` chooses a profile, `#== settings: NAME`
+/// starts settings whose filters and outputs choose.
 fn read_case(text: &str) -> (Files, Option<String>) {
     let mut files = Files::new();
     let mut profile = None;
-    let mut add = |name: &str, site: bool, text: &str| {
+    let mut add = |name: &str, kind: &str, text: &str| {
+        if kind == "settings" {
+            files.add_chooser(name, text, true);
+            return;
+        }
+        let site = kind == "site";
         // A case that begins with a marker has no `case.toml` of its own.
         if text.is_empty() && !site && name == "case.toml" {
             return;
@@ -61,14 +67,14 @@ fn read_case(text: &str) -> (Files, Option<String>) {
         let shown = if site { format!("site/{name}") } else { format!("mappings/{name}") };
         files.add(File { name: name.to_owned(), shown, text: text.to_owned(), site });
     };
-    let (mut name, mut site, mut content) = ("case.toml", false, String::new());
+    let (mut name, mut kind, mut content) = ("case.toml", "file", String::new());
     for line in text.lines() {
         let marker = line.strip_prefix("#== ").and_then(|marker| marker.split_once(": "));
         match marker {
             Some(("profile", wanted)) => profile = Some(wanted.to_owned()),
-            Some((kind, next)) => {
-                add(name, site, &content);
-                (name, site, content) = (next, kind == "site", String::new());
+            Some((next_kind, next)) => {
+                add(name, kind, &content);
+                (name, kind, content) = (next, next_kind, String::new());
             }
             None => {
                 content.push_str(line);
@@ -76,7 +82,7 @@ fn read_case(text: &str) -> (Files, Option<String>) {
             }
         }
     }
-    add(name, site, &content);
+    add(name, kind, &content);
     (files, profile)
 }
 

@@ -65,14 +65,10 @@ fn settings() {
          `{ env = \"NAME\" }` or `{ file = \"PATH\" }` says where one is read from. Made from the source of `src/config`; do not edit.\n",
     );
     let mut count = 0;
-    for section in sections(
-        &(source("src/config/settings.rs")
-            + &source("src/config/connection.rs")
-            + &source("src/config/eventhubs.rs")
-            + &source("src/config/archive.rs")
-            + &source("src/config/blob.rs")
-            + &source("src/config/place.rs")),
-    ) {
+    let files = ["settings", "routes", "connection", "eventhubs", "archive", "blob", "place"]
+        .map(|file| source(&format!("src/config/{file}.rs")))
+        .concat();
+    for section in sections(&files) {
         let _ = write!(text, "\n## {}\n\n", section.title);
         if !section.about.is_empty() {
             let _ = write!(text, "{}\n\n", section.about);

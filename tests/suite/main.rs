@@ -28,6 +28,7 @@ mod protobuf;
 mod readme;
 mod reference_rows;
 mod report;
+mod routes;
 mod rows;
 mod rust_paths;
 mod schema;

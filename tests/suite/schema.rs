@@ -95,6 +95,9 @@ fn slips_are_refused() {
         ("config", "[source.kafka]\ntopics = ['x']\n[source.kafka.security]\npassword = 'in the open'\n".to_owned(), false),
         ("config", "[run]\nworkers = 0\n".to_owned(), false),
         ("config", "[[output]]\nname = 'a'\ntopic = 'b'\nwrap = 'events'\n".to_owned(), false),
+        ("config", "[[output]]\nname = 'a'\ntopic = 'b'\ntake = [ { tags = ['x*'], when = { record_has = 'a' } } ]\n".to_owned(), true),
+        ("config", "[[output]]\nname = 'a'\ntopic = 'b'\ntake = [ { tag = ['x*'] } ]\n".to_owned(), false),
+        ("config", "[[filter]]\nname = 'probes'\n".to_owned(), false),
     ];
     let folder = tempfile::tempdir().expect("a folder");
     for what in ["mapping", "config"] {
@@ -127,7 +130,7 @@ fn the_schema_has_every_setting() {
     }
     let mut found = BTreeSet::new();
     keys(&serde_json::from_str(&schema("config")).expect("JSON"), &mut found);
-    for section in ["run", "log", "admin", "files", "source", "sink", "output", "dead_letter", "env"] {
+    for section in ["run", "log", "admin", "files", "source", "sinks", "output", "dead_letter", "env"] {
         assert!(found.remove(section), "the schema has `{section}`");
     }
     let page = fs::read_to_string(root().join("docs/settings.md")).expect("the page");

@@ -5,6 +5,7 @@
 //! | `source.rs` | source paths to trie places, slots and tails |
 //! | `target.rs` | target paths against the UDM schema, and their bits |
 //! | `value.rs` | converter chains, constants, and whether what they give fits the field |
+//! | `choices.rs` | filters and outputs of a site to what a part is asked |
 //! | `condition.rs` | conditions to a flat list, and which of them exclude each other |
 //! | `rows.rs` | rows: conflicts, order, masks |
 //! | `rules.rs` | event-type rules and requirements over bits |
@@ -12,6 +13,7 @@
 //! | `tags.rs` | tag lists to groups of operations and finished results |
 //! | `shrink.rs` | only the bits that something asks for keep a place |
 
+mod choices;
 mod condition;
 mod output;
 mod rows;
@@ -117,8 +119,9 @@ impl<'a> Compiler<'a> {
         let scopes = self.scopes();
         let built = self.build_rows(&checked);
         let tags = self.tags(&checked, &built);
-        let skips: Vec<SkipOp> =
+        let mut skips: Vec<SkipOp> =
             self.table.skips.iter().map(|skip| SkipOp { when: self.condition(&skip.when), reason: skip.reason.as_str().into() }).collect();
+        skips.extend(self.early_filters());
         let id = self.table.id.iter().map(|path| self.sources.read(path)).collect();
         let drops = self.table.drop.iter().map(|path| self.sources.read(path)).collect();
         let received_slot = self.sources.received_slot();
@@ -127,6 +130,7 @@ impl<'a> Compiler<'a> {
             return None;
         }
         let rule_ops = self.rule_ops(&checked, &built);
+        let choices = self.choices(tags.as_ref().map_or(&[], |tags| &tags.lines));
         let out = output::instructions(&checked, &built, &self.table.log_type, self.has_tag_results(), &|name| self.bits.get(name));
         let table = self.table;
         let (values, values_per_part) = values;
@@ -177,6 +181,7 @@ impl<'a> Compiler<'a> {
             time_bit: self.bits.number("x:metadata.event_timestamp"),
             out,
             tags,
+            choices,
         };
         shrink::shrink(&mut plan, &built.always, &built.readers);
         Some(plan)
