@@ -6,14 +6,33 @@ use crate::harness::{Broker, Case, PATIENCE, Plain, committed, read_all, same, w
 use crate::process::Process;
 
 /// The cases of this file.
-pub const CASES: &[(&str, Case)] =
-    &[("group::a_second_process_takes_its_share_and_gives_it_back", a_second_process_takes_its_share_and_gives_it_back)];
+pub const CASES: &[(&str, Case)] = &[
+    ("group::a_second_process_takes_its_share_and_gives_it_back", a_second_process_takes_its_share_and_gives_it_back),
+    ("group::the_same_with_eager_assignment", the_same_with_eager_assignment),
+    ("group::the_same_with_eager_assignment_exactly_once", the_same_with_eager_assignment_exactly_once),
+];
+
+/// Every rebalance takes all partitions from everybody, also those that stay.
+const EAGER: &str = "\n[source.kafka.librdkafka]\n\"partition.assignment.strategy\" = \"range\"";
 
 fn a_second_process_takes_its_share_and_gives_it_back() -> Result<(), String> {
+    come_and_go("group", "", "")
+}
+
+fn the_same_with_eager_assignment() -> Result<(), String> {
+    come_and_go("group-eager", EAGER, "")
+}
+
+fn the_same_with_eager_assignment_exactly_once() -> Result<(), String> {
+    come_and_go("group-eager-txn", EAGER, "delivery = \"exactly_once\"\ntransaction_interval_ms = 200\n")
+}
+
+fn come_and_go(stem: &str, source: &str, run: &str) -> Result<(), String> {
     const MESSAGES: usize = 80_000;
     let broker = Broker::get()?;
-    let mut setup = setup(&broker, "group", 4)?;
-    setup.run = "in_flight_max_bytes = 1048576".to_owned();
+    let mut setup = setup(&broker, stem, 4)?;
+    setup.source_lines.push_str(source);
+    setup.run = format!("{run}in_flight_max_bytes = 1048576");
     write(&broker, &setup.source, &numbered(MESSAGES))?;
     let mut first = Process::start(&broker, &setup)?;
     first.ready()?;

@@ -14,24 +14,40 @@ use crate::harness::{Broker, Case, PATIENCE, fresh_name, make_topic, same, wait_
 use crate::process::{Process, Setup};
 
 /// The cases of this file.
-pub const CASES: &[(&str, Case)] =
-    &[("rebalance::at_least_once_under_load", at_least_once_under_load), ("rebalance::exactly_once_under_load", exactly_once_under_load)];
+pub const CASES: &[(&str, Case)] = &[
+    ("rebalance::at_least_once_under_load", at_least_once_under_load),
+    ("rebalance::exactly_once_under_load", exactly_once_under_load),
+    ("rebalance::at_least_once_under_load_eager", at_least_once_under_load_eager),
+    ("rebalance::exactly_once_under_load_eager", exactly_once_under_load_eager),
+];
 
 const PARTITIONS: i32 = 4;
 /// Far above what is expected and far below the minutes that an eager rebalance of a stuck group takes.
 const LONGEST_MS: i64 = 15_000;
 
 fn at_least_once_under_load() -> Result<(), String> {
-    measure("pause", "")
+    measure("pause", "", "")
 }
 
 fn exactly_once_under_load() -> Result<(), String> {
-    measure("pause-txn", "delivery = \"exactly_once\"\ntransaction_interval_ms = 100")
+    measure("pause-txn", "delivery = \"exactly_once\"\ntransaction_interval_ms = 100", "")
 }
 
-fn measure(stem: &str, run: &str) -> Result<(), String> {
+/// Every rebalance takes all partitions from everybody, also those that stay.
+const EAGER: &str = "\n[source.kafka.librdkafka]\n\"partition.assignment.strategy\" = \"range\"";
+
+fn at_least_once_under_load_eager() -> Result<(), String> {
+    measure("pause-eager", "", EAGER)
+}
+
+fn exactly_once_under_load_eager() -> Result<(), String> {
+    measure("pause-eager-txn", "delivery = \"exactly_once\"\ntransaction_interval_ms = 100", EAGER)
+}
+
+fn measure(stem: &str, run: &str, source: &str) -> Result<(), String> {
     let broker = Broker::get()?;
     let mut setup = Setup { run: run.to_owned(), ..setup(&broker, stem, PARTITIONS)? };
+    setup.source_lines.push_str(source);
     setup.outputs[0].1 = make_topic(&broker, stem, 1, &[("message.timestamp.type", "LogAppendTime")])?;
     let mut first = Process::start(&broker, &setup)?;
     wait_for("the first assignment", PATIENCE, || (first.metric("udmill_rebalances_total", "assigned") >= 1.0).then_some(()))?;

@@ -13,6 +13,8 @@ pub const CASES: &[(&str, Case)] = &[
     ("routes::events_go_where_they_are_taken_once_each", events_go_where_they_are_taken_once_each),
     ("routes::repeats_of_the_source_are_left_out", repeats_of_the_source_are_left_out),
     ("routes::a_refused_first_copy_hides_no_other", a_refused_first_copy_hides_no_other),
+    #[cfg(feature = "eventhubs")]
+    ("routes::kafka_and_event_hubs_side_by_side", kafka_and_event_hubs_side_by_side),
 ];
 
 /// Nothing listens on port 1.
@@ -232,4 +234,50 @@ fn a_refused_first_copy_hides_no_other() -> Result<(), String> {
     let codes: Vec<_> = read_all(&broker, &setup.dead)?.iter().filter_map(|letter| letter.header("udmill_code")).collect();
     eprintln!("{aborted} transactions were aborted for a large record that stands twice");
     same("dead letters", codes, vec!["event_too_large".to_owned(); 2])
+}
+
+/// From Kafka to a topic and, over AMQP, to a hub; killed in the middle, and then with the hub's namespace away.
+#[cfg(feature = "eventhubs")]
+fn kafka_and_event_hubs_side_by_side() -> Result<(), String> {
+    const MESSAGES: usize = 4_000;
+    let broker = Broker::get()?;
+    let hubs = eventhubs_stand_in::Server::start(&[("copy", 2)]).map_err(|error| error.to_string())?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let secret = folder.path().join("hubs");
+    std::fs::write(&secret, hubs.connection_string()).map_err(|error| error.to_string())?;
+    let sections = format!(
+        "[sinks.hubs.eventhubs]\nendpoint = \"{}\"\n[sinks.hubs.eventhubs.access]\nconnection_string = {{ file = \"{}\" }}\n\
+         [[output]]\nname = \"hub\"\ntopic = \"copy\"\nsink = \"hubs\"\n",
+        hubs.endpoint(),
+        secret.display()
+    );
+    let setup = Setup { run: "in_flight_max_bytes = 1048576".to_owned(), sections, ..setup(&broker, "mixed", 2)? };
+    write(&broker, &setup.source, &numbered(MESSAGES))?;
+    let mut process = Process::start(&broker, &setup)?;
+    wait_for("the hub to have some", PATIENCE, || (hubs.count("copy") > 200).then_some(()))
+        .map_err(|error| format!("{error}; log:\n{}", process.log()))?;
+    process.kill()?;
+    let mut process = Process::start(&broker, &setup)?;
+    done(&broker, &setup, MESSAGES, &process)?;
+    process.ready()?;
+    let all: BTreeSet<String> = numbered(MESSAGES).iter().map(Plain::text).collect();
+    let in_hub: BTreeSet<String> = hubs.events("copy").iter().map(|event| String::from_utf8_lossy(&event.body).into_owned()).collect();
+    let in_topic: BTreeSet<String> = read_all(&broker, &setup.outputs[0].1)?.iter().map(Plain::text).collect();
+    same("lost on the way to the hub", all.difference(&in_hub).count(), 0)?;
+    same("lost on the way to the topic", all.difference(&in_topic).count(), 0)?;
+    same("exit code", process.stop()?, 0)?;
+
+    drop(hubs);
+    let setup = Setup { sections: setup.sections.replace("sink = \"hubs\"", "sink = \"hubs\"\nrequired = false"), ..setup };
+    let body = "x".repeat(1000);
+    write(&broker, &setup.source, &(0..20_000).map(|number| Plain::value(format!("{body} {number}"))).collect::<Vec<_>>())?;
+    let mut process = Process::start(&broker, &setup)?;
+    done(&broker, &setup, MESSAGES + 20_000, &process)?;
+    let (dropped, resident) = (process.metric("udmill_dropped_total", "hub"), process.resident_bytes());
+    eprintln!("hubs away and not required: {dropped} of 20000 dropped so far, {} MiB resident", resident >> 20);
+    same("exit code with the hubs away", process.stop()?, 0)?;
+    if dropped < 10_000.0 || resident > RESIDENT_MAX_BYTES {
+        return Err(format!("{dropped} dropped, {resident} bytes resident"));
+    }
+    Ok(())
 }

@@ -280,6 +280,9 @@ fn outputs(below: &Path) -> Vec<PathBuf> {
 const SHOWN_ELSEWHERE: &[(&str, &str)] = &[
     ("panic", "no input is known that makes the engine fail; the property tests look for one"),
     ("output_refused", "the broker says it, not the engine; see tests/broker"),
+    ("no_output", "the settings say it, not a mapping; see runtime/engine_mill.rs and tests/broker/routes.rs"),
+    ("other_output", "as `no_output`"),
+    ("repeat", "the partition says it; see tests/suite/routes.rs"),
 ];
 
 #[test]
