@@ -6,6 +6,9 @@ const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("table.js");
 
+/// Bars of a list that stand open.
+const OPEN_BARS: usize = 15;
+
 /// Text made safe for HTML, also inside an attribute in double quotes. Control characters are shown as U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -171,9 +174,21 @@ impl Page {
         let _ = writeln!(self.body, "<p class=\"empty\">{}</p>", escape(text));
     }
 
-    /// Horizontal bars: `(label, count)`, in the order given, the longest at full length.
+    /// Horizontal bars: `(label, count)`, in the order given, the longest at full length. Of a long list the rest is folded away.
     pub fn bars(&mut self, bars: &[(String, u64)], tone: Tone) {
         let most = bars.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+        // A fold that hides two or three lines saves nothing.
+        let open = if bars.len() > OPEN_BARS + 3 { OPEN_BARS } else { bars.len() };
+        let (first, rest) = bars.split_at(open);
+        self.some_bars(first, most, tone);
+        if !rest.is_empty() {
+            let _ = write!(self.body, "<details class=\"more\"><summary>{} more</summary>", grouped(rest.len() as u64));
+            self.some_bars(rest, most, tone);
+            self.body.push_str("</details>\n");
+        }
+    }
+
+    fn some_bars(&mut self, bars: &[(String, u64)], most: u64, tone: Tone) {
         self.body.push_str("<div class=\"bars\">");
         for (label, count) in bars {
             let _ = write!(

@@ -6,6 +6,7 @@
 //! | `target.rs` | target paths against the UDM schema, and their bits |
 //! | `value.rs` | converter chains, constants, and whether what they give fits the field |
 //! | `choices.rs` | filters and outputs of a site to what a part is asked |
+//! | `meaning.rs` | text fields of one meaning, and converters of another |
 //! | `condition.rs` | conditions to a flat list, and which of them exclude each other |
 //! | `rows.rs` | rows: conflicts, order, masks |
 //! | `rules.rs` | event-type rules and requirements over bits |
@@ -15,6 +16,7 @@
 
 mod choices;
 mod condition;
+mod meaning;
 mod output;
 mod rows;
 mod rules;

@@ -120,6 +120,11 @@ impl<'a> Compiler<'a> {
                 let message = "`{*}` takes the key of a wildcard, and the source has none".to_owned();
                 self.found.push(Diagnostic::error("M057", path.span, message).help("read `a.*` or `a.**`, or write a key"));
             }
+            if target.key.is_none()
+                && let Some(message) = self.odd_meaning(row, target.field.name)
+            {
+                self.found.push(Diagnostic::error("M032", path.span, message));
+            }
             let constant = match &row.source {
                 Source::Value(value) if row.chain.is_empty() => Some(value),
                 _ => None,
