@@ -11,17 +11,17 @@ use wide::u8x16;
 use super::backend::{Backend, PADDING, Refused};
 use super::doc::{Kind, Node, Plain};
 
-/// A strict parser in one walk, with its stack kept between messages.
+/// A strict parser in one walk.
 pub struct Scanner {
     nesting: usize,
-    /// Containers that are open, outermost first.
-    open: Vec<u32>,
+    /// Kept for its memory.
+    marks: Vec<u64>,
 }
 
 impl Scanner {
-    /// A parser that refuses values nested deeper than `nesting`.
+    /// A parser that refuses values nested deeper than `nesting`. It calls itself for what is nested.
     pub fn new(nesting: usize) -> Self {
-        Scanner { nesting, open: Vec::new() }
+        Scanner { nesting, marks: Vec::new() }
     }
 }
 
@@ -30,122 +30,176 @@ impl Backend for Scanner {
         let before = nodes.len();
         let end = text.len().checked_sub(PADDING).ok_or(Refused)?;
         simdutf8::basic::from_utf8(&text[..end]).map_err(|_| Refused)?;
-        self.open.clear();
-        let mut run = Run { text, base, nodes, open: &mut self.open, nesting: self.nesting };
-        let result = run.values().and_then(|at| (run.space(at) == end).then_some(()).ok_or(Refused));
-        if result.is_err() {
-            nodes.truncate(before);
+        mark(text, &mut self.marks);
+        let mut run = Run { text, base, nodes, marks: &self.marks, nesting: self.nesting };
+        let at = run.root();
+        if run.space(at) == end {
+            return Ok(());
         }
-        result
+        nodes.truncate(before);
+        Err(Refused)
     }
 }
 
 /// A bit for every quote, backslash and control character.
 #[inline(always)]
-fn specials(lane: [u8; 16]) -> u32 {
+fn specials(lane: [u8; 16]) -> u64 {
     let lane = u8x16::new(lane);
     let visible = lane.max(u8x16::splat(0x20)).simd_eq(lane);
     let marks = lane.simd_eq(u8x16::splat(b'"')) | lane.simd_eq(u8x16::splat(b'\\'));
-    (marks | !visible).to_bitmask()
+    u64::from((marks | !visible).to_bitmask() as u16)
 }
 
-/// One parse. Places are handed from step to step, not kept here: that leaves them in registers.
+/// [`specials`] of a whole text, a bit a byte, and one word more.
+///
+/// All blocks are looked at before any text is searched for its end. Where a text ends decides where the next one begins, so whatever is
+/// done between the two is waited for; this way it is one load and one count, and the comparing of blocks overlaps.
+fn mark(text: &[u8], marks: &mut Vec<u64>) {
+    marks.clear();
+    let (blocks, rest) = text.as_chunks::<64>();
+    let mut last = [0; 64];
+    last[..rest.len()].copy_from_slice(rest);
+    marks.extend(blocks.iter().chain([&last]).map(|block| {
+        let (lanes, _) = block.as_chunks::<16>();
+        specials(lanes[0]) | specials(lanes[1]) << 16 | specials(lanes[2]) << 32 | specials(lanes[3]) << 48
+    }));
+    marks.push(u64::MAX);
+}
+
+/// One parse. Places are handed from step to step, not kept here: that leaves them in registers. A step that refuses what it finds gives
+/// [`REFUSED`] for a place, at which no byte stands; so the step after it refuses too, and only the last one has to ask.
 struct Run<'a> {
     /// With [`PADDING`] zeros at its end: a zero stands nowhere in JSON, so every loop ends there without counting.
     text: &'a mut [u8],
     base: usize,
     nodes: &'a mut Vec<Node>,
-    open: &'a mut Vec<u32>,
+    marks: &'a [u64],
+    /// Containers that may still be opened inside one another.
     nesting: usize,
 }
 
+/// No place.
+const REFUSED: usize = usize::MAX;
+
 impl Run<'_> {
-    /// One value with all it holds; where it ends.
-    fn values(&mut self) -> Result<usize, Refused> {
-        let mut at = 0;
+    #[inline(always)]
+    fn byte(&self, at: usize) -> u8 {
+        self.text.get(at).copied().unwrap_or(0)
+    }
+
+    /// The value that begins at `at` or after white space there, with all it holds; where it ends.
+    #[inline(always)]
+    fn value(&mut self, mut at: usize) -> usize {
         loop {
-            at = self.space(at);
-            at = match self.text[at] {
-                b'"' => self.string(at + 1)?,
-                b'{' => match self.enter(Kind::Object, at + 1, b'}')? {
-                    (next, true) => {
-                        at = self.name(next)?;
-                        continue;
-                    }
-                    (next, false) => next,
-                },
-                b'[' => match self.enter(Kind::Array, at + 1, b']')? {
-                    (next, true) => {
-                        at = next;
-                        continue;
-                    }
-                    (next, false) => next,
-                },
-                b'-' | b'0'..=b'9' => self.number(at)?,
-                b't' => self.word(at, b"true", Kind::Bool, 1)?,
-                b'f' => self.word(at, b"false", Kind::Bool, 0)?,
-                b'n' => self.word(at, b"null", Kind::Null, 0)?,
-                _ => return Err(Refused),
-            };
-            // What follows a value: a comma and another one, or the ends of containers.
-            loop {
-                let Some(&top) = self.open.last() else { return Ok(at) };
-                at = self.space(at);
-                let (byte, after) = (self.text[at], self.nodes.len() as u64);
-                let top = &mut self.nodes[top as usize];
-                top.len += 1;
-                at += 1;
-                match (byte, top.kind) {
-                    (b',', Kind::Object) => {
-                        at = self.space(at);
-                        at = self.name(at)?;
-                        break;
-                    }
-                    (b',', _) => break,
-                    (b'}', Kind::Object) | (b']', Kind::Array) => {
-                        top.bits = after;
-                        self.open.pop();
-                    }
-                    _ => return Err(Refused),
+            return match self.byte(at) {
+                b'"' => self.string(at + 1),
+                b'-' | b'0'..=b'9' => self.number(at),
+                b'{' => self.object(at + 1),
+                b'[' => self.array(at + 1),
+                b't' => self.word(at, b"true", Kind::Bool, 1),
+                b'f' => self.word(at, b"false", Kind::Bool, 0),
+                b'n' => self.word(at, b"null", Kind::Null, 0),
+                b' ' | b'\n' | b'\r' | b'\t' => {
+                    at = self.space(at);
+                    continue;
                 }
+                _ => REFUSED,
+            };
+        }
+    }
+
+    #[inline(never)]
+    fn root(&mut self) -> usize {
+        self.value(0)
+    }
+
+    /// The members of an object, the first byte inside at `at`; what follows its end.
+    #[inline(never)]
+    fn object(&mut self, at: usize) -> usize {
+        let Some(node) = self.enter(Kind::Object) else { return REFUSED };
+        let mut at = self.space(at);
+        let mut members = 0;
+        if self.byte(at) == b'}' {
+            return self.leave(node, members, at + 1);
+        }
+        loop {
+            at = self.name(at);
+            at = self.value(at);
+            members += 1;
+            let mut next = self.byte(at);
+            if next != b',' {
+                at = self.space(at);
+                next = self.byte(at);
+            }
+            match next {
+                b',' => at += 1,
+                b'}' => return self.leave(node, members, at + 1),
+                _ => return REFUSED,
             }
         }
     }
 
-    /// Opens a container whose first byte inside is at `at`: where its first item begins, or, with `false`, what follows its end.
-    #[inline]
-    fn enter(&mut self, kind: Kind, at: usize, close: u8) -> Result<(usize, bool), Refused> {
-        if self.open.len() >= self.nesting {
-            return Err(Refused);
+    /// The elements of an array, the first byte inside at `at`; what follows its end.
+    #[inline(never)]
+    fn array(&mut self, at: usize) -> usize {
+        let Some(node) = self.enter(Kind::Array) else { return REFUSED };
+        let mut at = self.space(at);
+        let mut elements = 0;
+        if self.byte(at) == b']' {
+            return self.leave(node, elements, at + 1);
         }
-        let number = self.nodes.len() as u32;
-        self.nodes.push(Node::new(kind, 0, u64::from(number) + 1));
-        let at = self.space(at);
-        if self.text[at] == close {
-            return Ok((at + 1, false));
+        loop {
+            at = self.value(at);
+            elements += 1;
+            at = self.space(at);
+            match self.byte(at) {
+                b',' => at += 1,
+                b']' => return self.leave(node, elements, at + 1),
+                _ => return REFUSED,
+            }
         }
-        self.open.push(number);
-        Ok((at, true))
     }
 
-    /// A member's name at `at` and its colon.
+    fn enter(&mut self, kind: Kind) -> Option<usize> {
+        self.nesting = self.nesting.checked_sub(1)?;
+        let node = self.nodes.len();
+        self.nodes.push(Node::new(kind, 0, 0));
+        Some(node)
+    }
+
     #[inline]
-    fn name(&mut self, at: usize) -> Result<usize, Refused> {
-        if self.text[at] != b'"' {
-            return Err(Refused);
+    fn leave(&mut self, node: usize, items: u32, at: usize) -> usize {
+        self.nesting += 1;
+        let after = self.nodes.len() as u64;
+        let node = &mut self.nodes[node];
+        node.len = items;
+        node.bits = after;
+        at
+    }
+
+    /// A member's name at `at`, white space before it, and its colon.
+    #[inline(always)]
+    fn name(&mut self, mut at: usize) -> usize {
+        if self.byte(at) != b'"' {
+            at = self.space(at);
+            if self.byte(at) != b'"' {
+                return REFUSED;
+            }
         }
-        let at = self.string(at + 1)?;
-        let at = self.space(at);
-        if self.text[at] != b':' {
-            return Err(Refused);
+        at = self.string(at + 1);
+        if self.byte(at) != b':' {
+            at = self.space(at);
+            if self.byte(at) != b':' {
+                return REFUSED;
+            }
         }
-        Ok(at + 1)
+        at + 1
     }
 
     /// The first place from `at` on that is not white space.
-    #[inline(always)]
+    #[inline]
     fn space(&self, mut at: usize) -> usize {
-        while matches!(self.text[at], b' ' | b'\n' | b'\r' | b'\t') {
+        while matches!(self.byte(at), b' ' | b'\n' | b'\r' | b'\t') {
             at += 1;
         }
         at
@@ -153,41 +207,46 @@ impl Run<'_> {
 
     /// Where, from `at` on, the first quote, backslash or control character stands.
     #[inline(always)]
-    fn special(&self, mut at: usize) -> usize {
-        // Two lanes at a time, because most texts end within them: how often a loop runs is what a processor guesses wrong.
-        while let Some(block) = self.text.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
-            let lanes: &[[u8; 16]] = block.as_chunks().0;
-            let bits = specials(lanes[0]) | specials(lanes[1]) << 16;
+    fn special(&self, at: usize) -> usize {
+        let Some(&[low, high]) = self.marks.get(at / 64..).and_then(|rest| rest.first_chunk()) else { return REFUSED };
+        // The marks of the 64 bytes from `at` on, over the edge of a word: where texts end in a word is what a processor guesses wrong.
+        let bits = low >> (at % 64) | high << 1 << (63 - at % 64);
+        if bits != 0 { at + bits.trailing_zeros() as usize } else { self.far_special(at + 64) }
+    }
+
+    #[inline(never)]
+    fn far_special(&self, mut at: usize) -> usize {
+        while let Some(&word) = self.marks.get(at / 64) {
+            let bits = word >> (at % 64);
             if bits != 0 {
                 return at + bits.trailing_zeros() as usize;
             }
-            at += 32;
+            at = (at / 64 + 1) * 64;
         }
-        // Only where the padding is cut short; the byte there ends every text.
-        self.text.len() - 1
+        REFUSED
     }
 
     /// A text whose first byte is at `start`; what follows its closing quote.
     #[inline(always)]
-    fn string(&mut self, start: usize) -> Result<usize, Refused> {
+    fn string(&mut self, start: usize) -> usize {
         let end = self.special(start);
-        if self.text[end] != b'"' {
+        if self.byte(end) != b'"' {
             return self.escaped(start, end);
         }
         let bits = (self.base + start) as u64;
         self.nodes.push(Node { kind: Kind::Str, plain: Plain::Yes, len: (end - start) as u32, bits });
-        Ok(end + 1)
+        end + 1
     }
 
     /// The rest of a text whose first special byte stands at `at`. Escapes only ever shorten it, so it is unescaped where it stands.
     #[inline(never)]
-    fn escaped(&mut self, start: usize, mut at: usize) -> Result<usize, Refused> {
+    fn escaped(&mut self, start: usize, mut at: usize) -> usize {
         let mut to = at;
         loop {
-            match self.text[at] {
+            match self.byte(at) {
                 b'"' => break,
                 b'\\' => {
-                    let short = match self.text[at + 1] {
+                    let short = match self.byte(at + 1) {
                         byte @ (b'"' | b'\\' | b'/') => byte,
                         b'b' => 0x08,
                         b'f' => 0x0c,
@@ -195,12 +254,12 @@ impl Run<'_> {
                         b'r' => b'\r',
                         b't' => b'\t',
                         b'u' => {
-                            let (char, next) = self.unicode(at)?;
+                            let Some((char, next)) = self.unicode(at) else { return REFUSED };
                             to += char.encode_utf8(&mut self.text[to..]).len();
                             at = next;
                             0
                         }
-                        _ => return Err(Refused),
+                        _ => return REFUSED,
                     };
                     if short != 0 {
                         self.text[to] = short;
@@ -208,7 +267,7 @@ impl Run<'_> {
                         at += 2;
                     }
                 }
-                _ => return Err(Refused),
+                _ => return REFUSED,
             }
             let next = self.special(at);
             self.text.copy_within(at..next, to);
@@ -216,43 +275,41 @@ impl Run<'_> {
             at = next;
         }
         self.nodes.push(Node::new(Kind::Str, (to - start) as u32, (self.base + start) as u64));
-        Ok(at + 1)
+        at + 1
     }
 
     /// The character of the `\u` escape at `at`, and where it ends. Half a surrogate pair is refused.
-    fn unicode(&self, at: usize) -> Result<(char, usize), Refused> {
+    fn unicode(&self, at: usize) -> Option<(char, usize)> {
         let first = self.hex(at + 2)?;
         if !(0xd800..0xe000).contains(&first) {
-            return Ok((char::from_u32(first).ok_or(Refused)?, at + 6));
+            return Some((char::from_u32(first)?, at + 6));
         }
         if first >= 0xdc00 || self.text[at + 6..].first_chunk::<2>() != Some(b"\\u") {
-            return Err(Refused);
+            return None;
         }
         let second = self.hex(at + 8)?;
         if !(0xdc00..0xe000).contains(&second) {
-            return Err(Refused);
+            return None;
         }
-        let char = char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00)).ok_or(Refused)?;
-        Ok((char, at + 12))
+        Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + (second - 0xdc00))?, at + 12))
     }
 
-    fn hex(&self, at: usize) -> Result<u32, Refused> {
-        let digits = self.text.get(at..at + 4).ok_or(Refused)?;
-        let digit = |byte: &u8| char::from(*byte).to_digit(16).ok_or(Refused);
-        digits.iter().try_fold(0, |value, byte| Ok(value << 4 | digit(byte)?))
+    fn hex(&self, at: usize) -> Option<u32> {
+        let digits = self.text.get(at..at + 4)?;
+        digits.iter().try_fold(0, |value, byte| Some(value << 4 | char::from(*byte).to_digit(16)?))
     }
 
     #[inline]
-    fn word(&mut self, at: usize, word: &[u8], kind: Kind, bits: u64) -> Result<usize, Refused> {
+    fn word(&mut self, at: usize, word: &[u8], kind: Kind, bits: u64) -> usize {
         if !self.text[at..].starts_with(word) {
-            return Err(Refused);
+            return REFUSED;
         }
         self.nodes.push(Node::new(kind, 0, bits));
-        Ok(at + word.len())
+        at + word.len()
     }
 
     #[inline]
-    fn number(&mut self, start: usize) -> Result<usize, Refused> {
+    fn number(&mut self, start: usize) -> usize {
         let is_negative = self.text[start] == b'-';
         let first = start + usize::from(is_negative);
         let mut at = first;
@@ -265,31 +322,31 @@ impl Run<'_> {
             at += 1;
         }
         if at == first || (at > first + 1 && self.text[first] == b'0') {
-            return Err(Refused);
+            return REFUSED;
         }
         if matches!(self.text[at], b'.' | b'e' | b'E') {
             return self.float(start, at);
         }
         let (kind, bits) = match is_negative {
-            _ if is_too_long => return Err(Refused),
+            _ if is_too_long => return REFUSED,
             false if whole <= i64::MAX as u64 => (Kind::Int, whole),
             false => (Kind::UInt, whole),
             true if whole <= i64::MIN.unsigned_abs() => (Kind::Int, whole.wrapping_neg()),
-            true => return Err(Refused),
+            true => return REFUSED,
         };
         self.nodes.push(Node::new(kind, 0, bits));
-        Ok(at)
+        at
     }
 
     /// The number at `start` whose fraction or exponent begins at `at`.
     #[inline(never)]
-    fn float(&mut self, start: usize, mut at: usize) -> Result<usize, Refused> {
+    fn float(&mut self, start: usize, mut at: usize) -> usize {
         let digits = |text: &[u8], from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if self.text[at] == b'.' {
             let count = digits(self.text, at + 1);
             at += 1 + count;
             if count == 0 {
-                return Err(Refused);
+                return REFUSED;
             }
         }
         if matches!(self.text[at], b'e' | b'E') {
@@ -300,15 +357,12 @@ impl Run<'_> {
             let count = digits(self.text, at);
             at += count;
             if count == 0 {
-                return Err(Refused);
+                return REFUSED;
             }
         }
-        let text = std::str::from_utf8(&self.text[start..at]).map_err(|_| Refused)?;
-        let value: f64 = text.parse().map_err(|_| Refused)?;
-        if !value.is_finite() {
-            return Err(Refused);
-        }
+        let value: Option<f64> = std::str::from_utf8(&self.text[start..at]).ok().and_then(|text| text.parse().ok());
+        let Some(value) = value.filter(|value| value.is_finite()) else { return REFUSED };
         self.nodes.push(Node::new(Kind::Float, 0, value.to_bits()));
-        Ok(at)
+        at
     }
 }
