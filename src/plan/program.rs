@@ -49,6 +49,8 @@ pub(crate) struct Step {
     pub args: Args,
     /// Its result tells nothing of its input, so it may read a secret.
     pub is_digest: bool,
+    /// It gives numbers; where it leaves a text as it is, that is one.
+    pub is_number: bool,
 }
 
 /// Where a row's value comes from.

@@ -96,7 +96,8 @@ impl Plan {
             Ok(scalar) => Value::of_output(scalar),
             Err(_) => return None,
         };
-        if (op.label && value.len as usize > MAX_LABEL_BYTES) || (op.fit != Fit::Any && fits(value, op.fit, &tools.doc.text).is_none()) {
+        let fits = op.fit == Fit::Any || (step.is_number && value.tag == Tag::Text) || fits(value, op.fit, &tools.doc.text).is_some();
+        if !fits || (op.label && value.len as usize > MAX_LABEL_BYTES) {
             return None;
         }
         state.cells[row as usize] = Cell { value, node: slot.node, source: 0 };

@@ -63,7 +63,8 @@ impl Compiler<'_> {
                         Gives::Lookup => Kind::Words(answers(&args)),
                         gives => Kind::Gives(gives),
                     };
-                    steps.push(Step { run: converter.run, args, is_digest: converter.name == "sha256" });
+                    let (is_digest, is_number) = (converter.name == "sha256", converter.gives == Gives::Float);
+                    steps.push(Step { run: converter.run, args, is_digest, is_number });
                 }
                 Err(fault) => {
                     let (message, help) = fault.split_once("; ").map_or((fault.as_str(), None), |(message, help)| (message, Some(help)));

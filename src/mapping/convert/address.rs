@@ -164,12 +164,37 @@ fn write_address(address: IpAddr, text: &[u8], out: &mut Vec<u8>) -> Result<Outp
 
 fn ip(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Err(Fault("not_an_ip")) };
-    let found = address(text.trim_ascii()).ok_or(Fault("not_an_ip"))?;
-    // The parser takes only the canonical form of IPv4, so such a text needs no writing.
-    if found.is_ipv4() && !text.contains(&b':') && text.trim_ascii().len() == text.len() {
+    if is_dotted(text) {
         return Ok(Output::Same);
     }
+    let found = address(text.trim_ascii()).ok_or(Fault("not_an_ip"))?;
     write_address(found, text, out)
+}
+
+/// Whether a text is an IPv4 address and nothing else. There is one way to write it, so such a text needs no writing.
+fn is_dotted(text: &[u8]) -> bool {
+    let (mut octet, mut digits, mut dots) = (0u32, 0u32, 0u32);
+    for &byte in text {
+        if byte == b'.' {
+            if digits == 0 {
+                return false;
+            }
+            dots += 1;
+            (octet, digits) = (0, 0);
+        } else {
+            let digit = u32::from(byte.wrapping_sub(b'0'));
+            // A leading zero would be octal to some readers.
+            if digit > 9 || digits == 3 || (digits > 0 && octet == 0) {
+                return false;
+            }
+            octet = octet * 10 + digit;
+            digits += 1;
+            if octet > 255 {
+                return false;
+            }
+        }
+    }
+    dots == 3 && digits > 0
 }
 
 fn ip_port_ip(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {

@@ -196,20 +196,44 @@ fn exact(input: Input<'_>) -> Option<i64> {
     }
 }
 
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
 fn write_moment(moment: Moment, out: &mut Vec<u8>) -> Result<Output, Fault> {
     if !(FIRST_SECOND..=LAST_SECOND).contains(&moment.seconds) {
         return Err(Fault("time_out_of_range"));
     }
     let (days, second) = (moment.seconds.div_euclid(86_400), moment.seconds.rem_euclid(86_400));
     let (year, month, day) = crate::plan::time::date_of(days);
-    let two = |value: u32| [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8];
-    let (century, year) = (two(year as u32 / 100), two(year as u32 % 100));
-    let (month, day) = (two(month), two(day));
-    let (hour, minute, second) = (two(second as u32 / 3600), two(second as u32 / 60 % 60), two(second as u32 % 60));
-    out.extend_from_slice(&[
-        century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1], b'T', hour[0], hour[1], b':', minute[0],
-        minute[1], b':', second[0], second[1],
-    ]);
+    let pair = |value: i64| PAIRS[value as usize % 100];
+    let second = second as u32;
+    let [c0, c1] = pair(year / 100);
+    let [y0, y1] = pair(year);
+    let [m0, m1] = pair(month.into());
+    let [d0, d1] = pair(day.into());
+    let [h0, h1] = pair((second / 3600).into());
+    let [n0, n1] = pair((second / 60 % 60).into());
+    let [s0, s1] = pair((second % 60).into());
+    // Put together in registers: bytes written one by one would have to be waited for before they can be read as a block.
+    let date = [c0, c1, y0, y1, b'-', m0, m1, b'-'];
+    let time = [d0, d1, b'T', h0, h1, b':', n0, n1];
+    if moment.digits == 0 {
+        out.extend_from_slice(&date);
+        out.extend_from_slice(&time);
+        out.extend_from_slice(&[b':', s0, s1, b'Z']);
+        return Ok(Output::Text);
+    }
+    out.extend_from_slice(&date);
+    out.extend_from_slice(&time);
+    out.extend_from_slice(&[b':', s0, s1]);
     fraction(moment.nanoseconds, moment.digits, out);
     out.push(b'Z');
     Ok(Output::Text)
