@@ -153,8 +153,8 @@ impl Plan {
         if state.met.len() < self.trie.len() {
             state.met.resize(self.trie.len(), 0);
         }
-        if state.guesses.len() < 2 * self.trie.len() {
-            state.guesses.resize(2 * self.trie.len(), super::trie::NONE);
+        if state.guesses.len() < self.trie.guesses() {
+            state.guesses.resize(self.trie.guesses(), super::trie::NONE);
         }
         if state.cells.len() < self.rows.len() {
             state.cells.resize(self.rows.len(), Cell::EMPTY);

@@ -74,8 +74,8 @@ pub(crate) struct State {
     pub touched_nodes: Vec<u32>,
     /// Per trie place: 0 not met, 1 met in another spelling, 2 met in the mapping's own.
     pub met: Vec<u8>,
-    /// Where the edge of a place's first member was found last (even), and that of the member after a place (odd). A wrong guess costs a
-    /// comparison, so it does not matter that plans share them.
+    /// Which edge followed an edge, or came first in an object, when it was walked last: see [`super::trie::Trie::guess_in`]. A wrong guess
+    /// costs a comparison, so it does not matter that plans share them.
     pub guesses: Vec<u32>,
     /// Values of the rows that ran; what stands in the cell of another row means nothing.
     pub cells: Vec<Cell>,
@@ -132,12 +132,14 @@ pub(crate) struct State {
 impl State {
     /// Forgets slots and places back to the given lengths of the touched lists.
     pub fn forget(&mut self, slots: usize, nodes: usize) {
-        for slot in self.touched_slots.drain(slots..) {
+        for &slot in &self.touched_slots[slots..] {
             self.slots[slot as usize] = Slot::EMPTY;
         }
-        for node in self.touched_nodes.drain(nodes..) {
+        self.touched_slots.truncate(slots);
+        for &node in &self.touched_nodes[nodes..] {
             self.met[node as usize] = 0;
         }
+        self.touched_nodes.truncate(nodes);
     }
 
     #[inline]

@@ -21,17 +21,23 @@ pub(crate) struct TrieNode {
 
 #[derive(Clone, Copy, Debug)]
 struct Edge {
-    parent: u32,
+    key: Key,
     child: u32,
     start: u32,
-    len: u32,
     /// The slot of a child where paths only end: the walk then needs no more than the edge. `NONE` elsewhere.
     leaf: u32,
-    /// The two ends of the name: all of it up to sixteen bytes.
-    ends: (u64, u64),
 }
 
-const VACANT: Edge = Edge { parent: NONE, child: NONE, start: 0, len: 0, leaf: NONE, ends: (0, 0) };
+/// What an edge is found by; the whole name up to sixteen bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    /// The first sixteen bytes, zeros behind them.
+    head: (u64, u64),
+    parent: u32,
+    len: u32,
+}
+
+const VACANT: Edge = Edge { key: Key { head: (0, 0), parent: NONE, len: 0 }, child: NONE, start: 0, leaf: NONE };
 
 /// What a name leads to.
 #[derive(Clone, Copy, Debug)]
@@ -79,41 +85,45 @@ impl Trie {
 
     /// The child of `parent` called `name` and whether the spelling is the same.
     pub fn child(&self, parent: u32, name: &[u8]) -> Option<(u32, bool)> {
-        self.find(parent, name, NONE).map(|found| (found.child, found.exact))
+        self.search(parent, name).map(|found| (found.child, found.exact))
     }
 
-    /// The child of `parent` called `name`. `guess` is where its edge may stand: the members of a log's records come in one order, so the
-    /// place where the name was found last time nearly always saves the search.
+    /// Where the number of the edge that a walk guesses next stands: the first in an object ...
+    #[inline]
+    pub fn guess_in(&self, place: u32) -> usize {
+        self.edges.len() + place as usize
+    }
+
+    /// ... and how many guesses there are. The member after edge `at` is guessed by the number that stands at `at`.
+    pub fn guesses(&self) -> usize {
+        self.edges.len() + self.nodes.len()
+    }
+
+    /// The child of `parent` whose name is the text at `start` of the arena, when it is where the guess says: the members of a log's records
+    /// come in one order, so the place where a name was found last time nearly always saves the search.
     #[inline(always)]
-    pub fn find(&self, parent: u32, name: &[u8], guess: u32) -> Option<Found> {
-        let ends = ends(name);
-        if let Some(edge) = self.edges.get(guess as usize)
-            && edge.ends == ends
-            && edge.len as usize == name.len()
-            && edge.parent == parent
-            && (name.len() <= 16 || self.name(edge) == name)
-        {
-            return Some(Found { at: guess, child: edge.child, leaf: edge.leaf, exact: true });
-        }
-        self.search(parent, name, ends)
+    pub fn guessed(&self, parent: u32, text: &[u8], start: usize, len: u32, guess: u32) -> Option<Found> {
+        let head = text.get(start..).and_then(|rest| rest.first_chunk())?;
+        let edge = self.edges.get(guess as usize)?;
+        let is_here = edge.key == Key { head: masked(head, len), parent, len }
+            && (len <= 16 || text.get(start..start + len as usize).is_some_and(|name| self.name(edge) == name));
+        is_here.then_some(Found { at: guess, child: edge.child, leaf: edge.leaf, exact: true })
     }
 
+    /// The child of `parent` called `name`.
     #[inline(never)]
-    fn search(&self, parent: u32, name: &[u8], ends: (u64, u64)) -> Option<Found> {
+    pub fn search(&self, parent: u32, name: &[u8]) -> Option<Found> {
         let mask = self.edges.len() - 1;
-        let mut at = hash(parent, name.len(), ends) as usize & mask;
+        let mut at = hash(parent, name) as usize & mask;
         loop {
             let edge = &self.edges[at];
             if edge.child == NONE {
                 return None;
             }
-            if edge.parent == parent && edge.len as usize == name.len() {
-                let found = Found { at: at as u32, child: edge.child, leaf: edge.leaf, exact: true };
-                if edge.ends == ends && (name.len() <= 16 || self.name(edge) == name) {
-                    return Some(found);
-                }
-                if self.name(edge).eq_ignore_ascii_case(name) {
-                    return Some(Found { exact: false, ..found });
+            if edge.key.parent == parent && edge.key.len as usize == name.len() {
+                let known = self.name(edge);
+                if known.eq_ignore_ascii_case(name) {
+                    return Some(Found { at: at as u32, child: edge.child, leaf: edge.leaf, exact: known == name });
                 }
             }
             at = (at + 1) & mask;
@@ -121,7 +131,7 @@ impl Trie {
     }
 
     fn name(&self, edge: &Edge) -> &[u8] {
-        &self.names[edge.start as usize..(edge.start + edge.len) as usize]
+        &self.names[edge.start as usize..(edge.start + edge.key.len) as usize]
     }
 
     /// The child of `parent` called `name`, made when there is none. The first spelling stays the mapping's own.
@@ -140,7 +150,11 @@ impl Trie {
         let start = self.names.len() as u32;
         self.names.extend_from_slice(name.as_bytes());
         self.used += 1;
-        self.place(Edge { parent, child, start, len: name.len() as u32, leaf: NONE, ends: ends(name.as_bytes()) });
+        let len = name.len() as u32;
+        let mut head = [0; 16];
+        let short = name.len().min(16);
+        head[..short].copy_from_slice(&name.as_bytes()[..short]);
+        self.place(Edge { key: Key { head: masked(&head, len), parent, len }, child, start, leaf: NONE });
         self.nodes[parent as usize].children.push(child);
         child
     }
@@ -167,7 +181,7 @@ impl Trie {
 
     fn place(&mut self, edge: Edge) {
         let mask = self.edges.len() - 1;
-        let mut at = hash(edge.parent, edge.len as usize, edge.ends) as usize & mask;
+        let mut at = hash(edge.key.parent, self.name(&edge)) as usize & mask;
         while self.edges[at].child != NONE {
             at = (at + 1) & mask;
         }
@@ -175,37 +189,50 @@ impl Trie {
     }
 }
 
-/// The first and the last eight bytes of a name; shorter names padded.
-#[inline]
-fn ends(name: &[u8]) -> (u64, u64) {
-    let n = name.len();
-    if n >= 8 {
-        (word(&name[..8]), word(&name[n - 8..]))
-    } else if n >= 4 {
-        (half(&name[..4]), half(&name[n - 4..]))
-    } else {
-        // First, middle and last byte are all there are.
-        match name {
-            [] => (0, 0),
-            _ => (u64::from(name[0]) | u64::from(name[n / 2]) << 8 | u64::from(name[n - 1]) << 16, 0),
-        }
+/// The first `len` bytes of sixteen, zeros for the others.
+#[inline(always)]
+fn masked(head: &[u8; 16], len: u32) -> (u64, u64) {
+    const MASKS: [[u64; 2]; 17] = masks();
+    let [low, high] = MASKS[len.min(16) as usize];
+    let all = u128::from_le_bytes(*head);
+    (all as u64 & low, (all >> 64) as u64 & high)
+}
+
+const fn masks() -> [[u64; 2]; 17] {
+    let mut masks = [[u64::MAX; 2]; 17];
+    let mut len = 0;
+    while len < 16 {
+        let mask = (1u128 << (8 * len)) - 1;
+        masks[len] = [mask as u64, (mask >> 64) as u64];
+        len += 1;
     }
+    masks
 }
 
 /// Length and both ends with the case bit set: claim URIs share long prefixes, so both ends count.
-#[inline]
-fn hash(parent: u32, len: usize, (head, tail): (u64, u64)) -> u32 {
+fn hash(parent: u32, name: &[u8]) -> u32 {
     const CASE: u64 = 0x2020_2020_2020_2020;
-    let mixed = (head | CASE) ^ (tail | CASE).rotate_left(23) ^ (u64::from(parent) << 40) ^ ((len as u64) << 56);
+    let (head, tail) = ends(name);
+    let mixed = (head | CASE) ^ (tail | CASE).rotate_left(23) ^ (u64::from(parent) << 40) ^ ((name.len() as u64) << 56);
     ((mixed ^ (mixed >> 29)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
-#[inline]
+/// The first and the last eight bytes of a name; shorter names padded.
+fn ends(name: &[u8]) -> (u64, u64) {
+    let n = name.len();
+    match name {
+        [] => (0, 0),
+        _ if n >= 8 => (word(&name[..8]), word(&name[n - 8..])),
+        _ if n >= 4 => (half(&name[..4]), half(&name[n - 4..])),
+        // First, middle and last byte are all there are.
+        _ => (u64::from(name[0]) | u64::from(name[n / 2]) << 8 | u64::from(name[n - 1]) << 16, 0),
+    }
+}
+
 fn word(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, u64::from_le_bytes)
 }
 
-#[inline]
 fn half(bytes: &[u8]) -> u64 {
     bytes.try_into().map_or(0, |four| u64::from(u32::from_le_bytes(four)))
 }

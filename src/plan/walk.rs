@@ -19,14 +19,18 @@ impl Plan {
             return;
         }
         let mut at = node + 1;
-        // The first member is guessed by the place, every other by the one before it.
-        let mut guess = 2 * place as usize;
+        let mut guess = self.trie.guess_in(place);
         for _ in 0..object.len {
             let Some(&[name, it]) = doc.nodes.get(at as usize..).and_then(|rest| rest.first_chunk()) else { return };
-            let text = &doc.text[name.bits as usize..][..name.len as usize];
-            if let Some(found) = self.trie.find(place, text, state.guesses[guess]) {
-                state.guesses[guess] = found.at;
-                guess = 2 * found.child as usize + 1;
+            let mut found = self.trie.guessed(place, &doc.text, name.bits as usize, name.len, state.guesses[guess]);
+            if found.is_none() {
+                found = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]);
+                if let Some(found) = &found {
+                    state.guesses[guess] = found.at;
+                }
+            }
+            if let Some(found) = found {
+                guess = found.at as usize;
                 match state.slots.get_mut(found.leaf as usize) {
                     // Nearly every member: the end of a path, met for the first time.
                     Some(slot) if slot.node == NO_NODE => {
