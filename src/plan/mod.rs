@@ -44,7 +44,7 @@ pub(crate) use json::{Form, scalar as json_scalar, string as json_string};
 pub(crate) use resolve::Tools;
 pub(crate) use run::RecordContext;
 pub(crate) use shape::next_plan;
-pub(crate) use state::State;
+pub(crate) use state::{MAX_LABEL_BYTES, State};
 
 use program::{Cond, Need, Out, RowOp, RuleOp, Scope, SkipOp, SourceRef, ValueOp};
 

@@ -14,8 +14,8 @@ pub(crate) struct SlotMarks {
     pub scalar: Mask,
     /// For an object or an array: every row that reads it.
     pub container: Mask,
-    /// A row copies the value into a label, where length is limited.
-    pub is_label: bool,
+    /// The longest text in bytes that rows may copy as it stands: a label's length is limited.
+    pub longest: u32,
 }
 
 /// Reads one source path.

@@ -58,6 +58,10 @@ impl Value {
         if node.kind == Kind::Str && node.len > 6 {
             return Value { tag: Tag::Text, plain: node.plain, len: node.len, bits: node.bits };
         }
+        Value::of_other(doc, node)
+    }
+
+    fn of_other(doc: &Doc, node: Node) -> Value {
         let tag = match node.kind {
             Kind::Str => {
                 if matches!(node.len, 0 | 1 | 4 | 6) && means_nothing(&doc.text[node.bits as usize..node.bits as usize + node.len as usize])

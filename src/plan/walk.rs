@@ -3,7 +3,7 @@
 use super::Plan;
 use super::leaves::push_name;
 use super::program::{SourceRef, Tail};
-use super::state::{Item, MAX_LABEL_BYTES, State};
+use super::state::{Item, State};
 use super::trie::NONE;
 use super::value::{NO_NODE, Slot, Tag, Value};
 use crate::decode::{Decoder, Doc, Kind, Repair};
@@ -22,23 +22,25 @@ impl Plan {
         let mut guess = self.trie.guess_in(place);
         for _ in 0..object.len {
             let Some(&[name, it]) = doc.nodes.get(at as usize..).and_then(|rest| rest.first_chunk()) else { return };
-            let mut found = self.trie.guessed(place, &doc.text, name.bits as usize, name.len, state.guesses[guess]);
-            if found.is_none() {
-                found = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]);
-                if let Some(found) = &found {
-                    state.guesses[guess] = found.at;
-                }
-            }
-            if let Some(found) = found {
-                guess = found.at as usize;
-                match state.slots.get_mut(found.leaf as usize) {
-                    // Nearly every member: the end of a path, met for the first time.
-                    Some(slot) if slot.node == NO_NODE => {
-                        *slot = Slot { value: Value::of(doc, it), node: at + 1 };
-                        let value = slot.value;
-                        self.mark(state, found.leaf, value);
+            match self.trie.guessed(place, &doc.text, name.bits as usize, name.len, state.guesses[guess]) {
+                Some(found) => {
+                    guess = found.at as usize;
+                    match state.slots.get_mut(found.leaf as usize) {
+                        // Nearly every member: the end of a path, met for the first time.
+                        Some(slot) if slot.node == NO_NODE => {
+                            *slot = Slot { value: Value::of(doc, it), node: at + 1 };
+                            let value = slot.value;
+                            self.mark(state, found.leaf, value);
+                        }
+                        _ => self.meet(state, doc, decoder, found.child, found.exact, at + 1),
                     }
-                    _ => self.meet(state, doc, decoder, found.child, found.exact, at + 1),
+                }
+                None => {
+                    if let Some(found) = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]) {
+                        state.guesses[guess] = found.at;
+                        guess = found.at as usize;
+                        self.meet(state, doc, decoder, found.child, found.exact, at + 1);
+                    }
                 }
             }
             at = if matches!(it.kind, Kind::Object | Kind::Array) { it.bits as u32 } else { at + 2 };
@@ -50,9 +52,10 @@ impl Plan {
     pub(super) fn meet(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, place: u32, exact: bool, value: u32) {
         let here = self.trie.node(place);
         if here.is_leaf {
-            // The slot is taken: only the mapping's own spelling takes it over.
-            if exact {
-                state.is_careful = true;
+            let is_taken = state.slots[here.slot as usize].node != NO_NODE;
+            // A slot that is taken gives way to the mapping's own spelling only.
+            if !is_taken || exact {
+                state.is_careful |= is_taken;
                 self.set_slot(state, here.slot, Slot { value: Value::of(doc, doc.node(value)), node: value });
             }
             return;
@@ -104,7 +107,9 @@ impl Plan {
             Tag::Absent => {}
             Tag::Container => state.bits.add(&marks.container),
             _ => {
-                state.is_careful |= marks.is_label && value.len as usize > MAX_LABEL_BYTES;
+                if value.len > marks.longest {
+                    state.is_careful = true;
+                }
                 state.bits.add(&marks.scalar);
             }
         }

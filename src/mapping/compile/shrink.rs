@@ -1,6 +1,6 @@
 //! Only the bits that something asks for keep a place: most plans then fit one or two words, and a row sets them in one step.
 
-use crate::plan::Plan;
+use crate::plan::{MAX_LABEL_BYTES, Plan};
 use crate::plan::program::{Cond, Filled, Mask, Need, Out, SlotMarks};
 use std::collections::BTreeMap;
 
@@ -52,7 +52,8 @@ pub(super) fn shrink(plan: &mut Plan, always: &[u32], readers: &[(u32, u32)]) {
         });
         marks.scalar = mask(scalar);
         marks.container = mask(rows.iter().map(|row| candidate + row));
-        marks.is_label = rows.iter().any(|row| copies(row) && plan.rows[*row as usize].label);
+        let is_label = rows.iter().any(|row| copies(row) && plan.rows[*row as usize].label);
+        marks.longest = if is_label { MAX_LABEL_BYTES as u32 } else { u32::MAX };
     }
 }
 
