@@ -4,8 +4,34 @@ use super::convert::{Args, Convert};
 use super::json::Form;
 use super::value::Value;
 
-/// A set of target bits as (word, mask) pairs; most rows set three to six bits that share a word or two.
-pub(crate) type Mask = Box<[(u16, u64)]>;
+/// A set of bits as (word, bits) pairs.
+///
+/// The first three stand in the row itself and are set whether they are needed or not: how many words a row touches differs from row to
+/// row, and a loop over them ends where the processor does not expect it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mask {
+    pub near: [(u32, u64); 3],
+    pub far: Box<[(u32, u64)]>,
+}
+
+impl Mask {
+    pub fn is_empty(&self) -> bool {
+        self.words().next().is_none()
+    }
+
+    /// The words that have bits.
+    pub fn words(&self) -> impl Iterator<Item = (u32, u64)> + '_ {
+        self.near.iter().chain(&self.far).copied().filter(|(_, bits)| *bits != 0)
+    }
+}
+
+impl FromIterator<(u32, u64)> for Mask {
+    fn from_iter<T: IntoIterator<Item = (u32, u64)>>(words: T) -> Mask {
+        let mut words = words.into_iter();
+        let near = std::array::from_fn(|_| words.next().unwrap_or_default());
+        Mask { near, far: words.collect() }
+    }
+}
 
 /// What a filled slot sets.
 #[derive(Clone, Debug, Default)]

@@ -54,14 +54,25 @@ impl Bits {
 
     #[inline]
     pub fn add(&mut self, mask: &Mask) {
-        for &(word, bits) in mask {
+        for (word, bits) in mask.near {
+            self.0[word as usize] |= bits;
+        }
+        if !mask.far.is_empty() {
+            self.add_far(&mask.far);
+        }
+    }
+
+    #[inline(never)]
+    fn add_far(&mut self, words: &[(u32, u64)]) {
+        for &(word, bits) in words {
             self.0[word as usize] |= bits;
         }
     }
 
     #[inline]
     pub fn meets(&self, mask: &Mask) -> bool {
-        mask.iter().any(|&(word, bits)| self.0[word as usize] & bits != 0)
+        let near = mask.near.iter().fold(0, |met, &(word, bits)| met | (self.0[word as usize] & bits));
+        near != 0 || mask.far.iter().any(|&(word, bits)| self.0[word as usize] & bits != 0)
     }
 }
 

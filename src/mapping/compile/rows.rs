@@ -349,17 +349,17 @@ impl<'a> Compiler<'a> {
     }
 
     fn mask(&mut self, names: Vec<String>) -> Mask {
-        let mut words: Vec<(u16, u64)> = Vec::new();
+        let mut words: Vec<(u32, u64)> = Vec::new();
         for name in names {
             let bit = self.bits.number(&name);
-            let (word, mask) = ((bit / 64) as u16, 1u64 << (bit % 64));
+            let (word, mask) = (bit / 64, 1u64 << (bit % 64));
             match words.iter_mut().find(|(at, _)| *at == word) {
                 Some((_, bits)) => *bits |= mask,
                 None => words.push((word, mask)),
             }
         }
         words.sort_unstable();
-        words.into()
+        words.into_iter().collect()
     }
 
     /// The order in which rows run: as written, but after every row whose result they ask for.

@@ -29,7 +29,7 @@ pub(super) fn shrink(plan: &mut Plan, always: &[u32], readers: &[(u32, u32)]) {
     let words = plan.rows.len().div_ceil(64);
     plan.base_bits = vec![0; plan.candidates_from + words];
     for row in &plan.literal_rows {
-        for &(word, bits) in &plan.rows[*row as usize].sets {
+        for (word, bits) in plan.rows[*row as usize].sets.words() {
             plan.base_bits[word as usize] |= bits;
         }
     }
@@ -92,13 +92,13 @@ fn visit_need(need: &mut Need, tell: &mut dyn FnMut(&mut u32)) {
 }
 
 fn bits(mask: &Mask) -> impl Iterator<Item = u32> + '_ {
-    mask.iter().flat_map(|&(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| u32::from(word) * 64 + bit))
+    mask.words().flat_map(|(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit))
 }
 
 fn mask(bits: impl Iterator<Item = u32>) -> Mask {
-    let mut words: BTreeMap<u16, u64> = BTreeMap::new();
+    let mut words: BTreeMap<u32, u64> = BTreeMap::new();
     for bit in bits {
-        *words.entry((bit / 64) as u16).or_default() |= 1 << (bit % 64);
+        *words.entry(bit / 64).or_default() |= 1 << (bit % 64);
     }
     words.into_iter().collect()
 }
