@@ -54,12 +54,15 @@ impl MatchedBy {
 pub struct Classifier<T> {
     // A key is `provider NUL category`; the empty text stands for "every". One map a shape.
     entries: [HashMap<Box<[u8]>, T, ahash::RandomState>; Shape::ALL.len()],
+    // The claims on every record of a shape.
+    whole: [Option<T>; Shape::ALL.len()],
 }
 
 impl<T> Default for Classifier<T> {
     fn default() -> Self {
         // Fixed keys are safe here: entries come from tables, and records only look up.
-        Classifier { entries: std::array::from_fn(|_| HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4))) }
+        let entries = std::array::from_fn(|_| HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4)));
+        Classifier { entries, whole: std::array::from_fn(|_| None) }
     }
 }
 
@@ -71,12 +74,19 @@ impl<T> Classifier<T> {
     /// [`Clash`] when the shape does not exist or the entry is taken; nothing is changed then.
     pub fn add(&mut self, shape: &str, provider: Option<&str>, category: Option<&str>, item: T) -> Result<(), Clash> {
         let Some(shape) = Shape::from_name(shape) else { return Err(Clash::Shape(shape.to_string())) };
+        let word = |text: Option<&str>| text.unwrap_or("*").to_string();
+        let taken = || Clash::Taken { shape: shape.name(), provider: word(provider), category: word(category) };
+        if provider.is_none() && category.is_none() {
+            let whole = &mut self.whole[shape as usize];
+            if whole.is_some() {
+                return Err(taken());
+            }
+            *whole = Some(item);
+            return Ok(());
+        }
         let key = format!("{}\0{}", provider.unwrap_or_default(), category.unwrap_or_default()).to_ascii_lowercase();
         match self.entries[shape as usize].entry(key.into_bytes().into_boxed_slice()) {
-            std::collections::hash_map::Entry::Occupied(_) => {
-                let word = |text: Option<&str>| text.unwrap_or("*").to_string();
-                Err(Clash::Taken { shape: shape.name(), provider: word(provider), category: word(category) })
-            }
+            std::collections::hash_map::Entry::Occupied(_) => Err(taken()),
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(item);
                 Ok(())
@@ -92,13 +102,15 @@ impl<T> Classifier<T> {
             (has_provider && has_category, facts.both(), MatchedBy::ProviderAndCategory),
             (has_provider, facts.provider_key(), MatchedBy::Provider),
             (has_category, facts.category_key(), MatchedBy::Category),
-            (true, &b"\0"[..], MatchedBy::Shape),
         ];
         for (possible, key, by) in tries {
             if possible && let Some(item) = entries.get(key) {
                 return Some((item, by));
             }
         }
-        self.entries[Shape::Azure as usize].get(&b"\0"[..]).map(|item| (item, MatchedBy::Fallback))
+        if let Some(item) = &self.whole[facts.shape as usize] {
+            return Some((item, MatchedBy::Shape));
+        }
+        self.whole[Shape::Azure as usize].as_ref().map(|item| (item, MatchedBy::Fallback))
     }
 }

@@ -1,7 +1,7 @@
 //! What a record's top-level members say about its family.
 
 use super::operation;
-use crate::decode::{Doc, Kind, is_word};
+use crate::decode::{Doc, Kind, OPENAI_EVENT, is_word};
 
 /// The outer form of a record; closed, because tables name it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -123,14 +123,11 @@ struct Marks {
     entra_audit: bool,
 }
 
-/// What `object` says of every event of OpenAI's audit log.
-const OPENAI: &[u8] = b"organization.audit_log";
-
 fn marks(doc: &Doc, record: u32) -> Marks {
     let mut m = Marks::default();
     for (key, value) in doc.members(record) {
         let name = doc.str(key);
-        if name == b"object" && doc.str(value) == OPENAI {
+        if name == b"object" && doc.str(value) == OPENAI_EVENT {
             // No other sign counts beside this one, and it is the first member the API writes.
             return Marks { object: Some(value), ..Marks::default() };
         }
@@ -177,6 +174,12 @@ pub fn examine(doc: &Doc, record: u32, facts: &mut Facts) {
     let m = marks(doc, record);
     facts.key.clear();
     facts.split = 0;
+    if m.object.is_some_and(|node| doc.str(node) == OPENAI_EVENT) {
+        facts.key.push(0);
+        facts.shape = Shape::OpenaiAudit;
+        facts.why = "member `object` is organization.audit_log";
+        return;
+    }
     write_provider(doc, &m, &mut facts.key);
     facts.split = facts.key.len();
     facts.key.push(0);
@@ -198,9 +201,6 @@ pub fn examine(doc: &Doc, record: u32, facts: &mut Facts) {
 fn decide<'a>(doc: &'a Doc, m: &Marks, category: &'a [u8]) -> (Shape, &'a [u8], &'static str) {
     let says = |word: &str| category.eq_ignore_ascii_case(word.as_bytes());
     let operation = m.operation.map(|node| doc.str(node)).unwrap_or_default();
-    if m.object.is_some_and(|node| doc.str(node) == OPENAI) {
-        return (Shape::OpenaiAudit, b"", "member `object` is organization.audit_log");
-    }
     if m.effective_at && (m.actor || m.kind) {
         return (Shape::OpenaiAudit, b"", "members `effective_at` and `actor` or `type`");
     }

@@ -62,7 +62,7 @@ pub use doc::{Doc, Kind, Node, Plain};
 pub use framing::{Frame, Framer};
 pub use repair::Repair;
 use shape::Origin;
-pub(crate) use shape::is_word;
+pub(crate) use shape::{OPENAI_EVENT, is_word};
 
 /// The byte order mark of UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
