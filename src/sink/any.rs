@@ -45,7 +45,12 @@ impl<A: Acks> Sinks<A> {
     ///
     /// The first sink's that is not done when `timeout` passes; all are asked.
     pub fn flush(&self, timeout: Duration) -> Result<(), SinkError> {
-        self.all.iter().fold(Ok(()), |before, sink| before.and(sink.flush(timeout)))
+        // Every one is flushed, also behind one that failed.
+        let mut result = Ok(());
+        for sink in &self.all {
+            result = result.and(sink.flush(timeout));
+        }
+        result
     }
 
     /// Throws out what is not acknowledged: a stop that may wait no longer.

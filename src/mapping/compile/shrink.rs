@@ -1,7 +1,7 @@
 //! Only the bits that something asks for keep a place: most plans then fit one or two words, and a row sets them in one step.
 
-use crate::plan::{MAX_LABEL_BYTES, Plan};
 use crate::plan::program::{Cond, Filled, Mask, Need, Out, SlotMarks};
+use crate::plan::{MAX_LABEL_BYTES, Plan};
 use std::collections::BTreeMap;
 
 /// Numbers the bits anew that conditions, requirements, output and rows ask for, and forgets the others. `always` are the rows that run
