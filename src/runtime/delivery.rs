@@ -164,13 +164,14 @@ impl Acks for Delivery {
     }
 
     fn archive(&self, news: ArchiveNews) {
+        let sink: &str = self.section.as_ref();
         match news {
             ArchiveNews::Written(bytes) => {
-                self.metrics.archive_files.with_label_values(&["written"]).inc();
-                self.metrics.archive_bytes.inc_by(bytes);
+                self.metrics.archive_files.with_label_values(&[sink, "written"]).inc();
+                self.metrics.archive_bytes.with_label_values(&[sink]).inc_by(bytes);
             }
-            ArchiveNews::Failed => self.metrics.archive_files.with_label_values(&["failed"]).inc(),
-            ArchiveNews::Oldest(age) => self.metrics.archive_age.set(age.as_secs_f64()),
+            ArchiveNews::Failed => self.metrics.archive_files.with_label_values(&[sink, "failed"]).inc(),
+            ArchiveNews::Oldest(age) => self.metrics.archive_age.with_label_values(&[sink]).set(age.as_secs_f64()),
         }
     }
 }

@@ -58,9 +58,9 @@ pub struct Metrics {
     /// Attempts to write a file of an archive: `written`, `failed`.
     pub archive_files: IntCounterVec,
     /// Bytes of archive files, as they were written.
-    pub archive_bytes: prometheus::IntCounter,
+    pub archive_bytes: IntCounterVec,
     /// Age of the oldest line that is in no archive file yet.
-    pub archive_age: prometheus::Gauge,
+    pub archive_age: prometheus::GaugeVec,
     /// Events the broker has acknowledged, by output.
     pub delivered: IntCounterVec,
     /// Events that an output which is not required did not deliver, by the reason.
@@ -126,18 +126,14 @@ impl Metrics {
             cache_lookups: counter(&registry, "udmill_cache_lookups_total", "Look-ups in enrichment caches.", &["cache", "result"]),
             kafka_errors: counter(&registry, "udmill_kafka_errors_total", "Errors librdkafka reported.", &["role", "code"]),
             dead_letters: counter(&registry, "udmill_dead_letters_total", "Dead letters acknowledged.", &["stage", "code"]),
-            archive_files: counter(&registry, "udmill_archive_files_total", "Attempts to write a file of the archive.", &["result"]),
-            archive_bytes: {
-                let bytes = prometheus::IntCounter::new("udmill_archive_bytes_total", "Bytes of archive files, as they were written.");
-                register(&registry, bytes.expect("name and labels are constants that a test declares"))
-            },
-            archive_age: {
-                let age = prometheus::Gauge::new(
-                    "udmill_archive_unwritten_age_seconds",
-                    "Age of the oldest line that is in no archive file yet.",
-                );
-                register(&registry, age.expect("name and labels are constants that a test declares"))
-            },
+            archive_files: counter(&registry, "udmill_archive_files_total", "Attempts to write a file of an archive.", &["sink", "result"]),
+            archive_bytes: counter(&registry, "udmill_archive_bytes_total", "Bytes of archive files, as they were written.", &["sink"]),
+            archive_age: seconds(
+                &registry,
+                "udmill_archive_unwritten_age_seconds",
+                "Age of the oldest line that is in no archive file yet.",
+                &["sink"],
+            ),
             delivered: counter(&registry, "udmill_delivered_total", "Events acknowledged, by output.", &["output"]),
             dropped: counter(
                 &registry,

@@ -8,13 +8,14 @@
 //! Everything runs on one thread; readers that wait for room ask the store for nothing more.
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::StreamExt;
-use object_store::{Error, GetOptions, GetRange, ObjectStore};
+use futures::stream::BoxStream;
+use object_store::{Error, GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 use super::growth::{End, Growth, Mark, Piece};
 use super::kept::{Fault, Kept, Positions, Store, Tail};
@@ -134,6 +135,9 @@ struct Lane {
     taken: VecDeque<(i64, Rc<str>, Mark, Tail)>,
 }
 
+/// First bytes, and the rest of them.
+type Behind = (Vec<u8>, BoxStream<'static, Result<Vec<u8>, Error>>);
+
 struct Reading<'a> {
     source: &'a BlobSource,
     keeper: &'a dyn Keeper,
@@ -148,7 +152,8 @@ struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    fn new(source: &'a BlobSource, store: Store, kept: Positions) -> Reading<'a> {
+    fn new(source: &'a BlobSource, store: Store, mut kept: Positions) -> Reading<'a> {
+        kept.writer = format!("{}-{:x}", std::process::id(), RandomState::new().hash_one(0u8));
         // Numbers go on where no earlier process has been, so that files of an archive sort.
         let begin = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
         let lane = |place: &Opened| {
@@ -273,8 +278,10 @@ impl<'a> Reading<'a> {
             .for_each_concurrent(READERS, |candidate| async {
                 let location = candidate.meta.location.clone();
                 match self.blob(place, candidate).await {
-                    // Gone since it was listed: an age limit of the container.
-                    Ok(()) | Err(Error::NotFound { .. }) => {}
+                    Ok(()) => {}
+                    Err(Error::NotFound { .. }) => {
+                        tracing::warn!(%location, "blob is gone since it was listed; what it had grown by was not read");
+                    }
                     Err(error) => {
                         is_whole.set(false);
                         tracing::debug!(%location, error = store_answer(&error.to_string()), "blob not read");
@@ -296,20 +303,28 @@ impl<'a> Reading<'a> {
         if meta.e_tag.is_some() && cursor.e_tag == meta.e_tag && !(cursor.has_rest && is_settled) {
             return Ok(());
         }
-        if meta.size < cursor.mark.offset || !self.stands_as_read(place, &meta, &cursor).await? {
+        let mut stream = if meta.size < cursor.mark.offset { None } else { self.behind(place, &meta, &cursor).await? };
+        if stream.is_none() {
             tracing::warn!(blob = name, "blob was written anew and is read from its beginning; repeats carry the same ids");
             cursor = Cursor { hour, ..Cursor::default() };
+            stream = self.behind(place, &meta, &cursor).await?;
         }
-        if meta.size > cursor.mark.offset {
-            let range = GetRange::Bounded(cursor.mark.offset..meta.size);
-            let answer = place.store.get_opts(&meta.location, GetOptions { range: Some(range), ..GetOptions::default() }).await?;
+        if let Some((first, mut stream)) = stream
+            && meta.size > cursor.mark.offset
+        {
             let mut left = meta.size - cursor.mark.offset;
             let mut growth = Growth::new(cursor.mark, RECORD_MAX_BYTES);
-            let mut stream = answer.into_stream();
+            let mut first = Some(first).filter(|first| !first.is_empty());
             let shared: Rc<str> = Rc::from(name.as_str());
             let mut turn = 0;
             while left > 0 {
-                let Some(chunk) = stream.next().await.transpose()? else { break };
+                let chunk = match first.take() {
+                    Some(first) => first,
+                    None => match stream.next().await.transpose()? {
+                        Some(chunk) => chunk,
+                        None => break,
+                    },
+                };
                 left = left.saturating_sub(chunk.len() as u64);
                 growth.push(&chunk);
                 let end = match (left > 0, is_settled) {
@@ -340,17 +355,28 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Whether the bytes before the position are those that were read.
-    async fn stands_as_read(&self, place: &Opened, meta: &object_store::ObjectMeta, cursor: &Cursor) -> Result<bool, Error> {
-        if cursor.tail.length == 0 {
-            return Ok(true);
+    /// What stands behind the position: its first bytes and the stream of the rest. `None` when the bytes before it are not those that were
+    /// read. One request: it begins where the bytes to compare begin.
+    async fn behind(&self, place: &Opened, meta: &ObjectMeta, cursor: &Cursor) -> Result<Option<Behind>, Error> {
+        let from = cursor.mark.offset.saturating_sub(cursor.tail.length);
+        if from == meta.size {
+            return Ok(Some((Vec::new(), futures::stream::empty().boxed())));
         }
-        let range = Some(GetRange::Bounded(cursor.mark.offset.saturating_sub(cursor.tail.length)..cursor.mark.offset));
+        let range = Some(GetRange::Bounded(from..meta.size));
         let answer = place.store.get_opts(&meta.location, GetOptions { range, ..GetOptions::default() }).await?;
-        Ok(Tail::of(&answer.bytes().await?) == cursor.tail)
+        let mut stream = answer.into_stream().map(|chunk| chunk.map(|bytes| bytes.to_vec())).boxed();
+        let (mut first, wanted) = (Vec::new(), (cursor.mark.offset - from) as usize);
+        while first.len() < wanted {
+            match stream.next().await.transpose()? {
+                Some(chunk) => first.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+        let behind = first.split_off(wanted);
+        Ok((wanted == 0 || Tail::of(&first) == cursor.tail).then_some((behind, stream)))
     }
 
-    fn hand_on(&self, place: &Opened, name: &Rc<str>, meta: &object_store::ObjectMeta, piece: &Piece<'_>, cursor: &Cursor) {
+    fn hand_on(&self, place: &Opened, name: &Rc<str>, meta: &ObjectMeta, piece: &Piece<'_>, cursor: &Cursor) {
         let number = lane_of(name);
         let sequence = {
             let mut lanes = self.lanes.borrow_mut();

@@ -62,6 +62,9 @@ impl Tail {
 #[serde(deny_unknown_fields)]
 pub struct Positions {
     version: u32,
+    /// Which process wrote it, so that the words of two never look alike.
+    #[serde(default)]
+    pub writer: String,
     /// When all blobs were last listed. Unit: hours since the Unix epoch; 0 for never.
     pub listed_hour: i64,
     /// By `SCHEME://CONTAINER/NAME`.
@@ -72,7 +75,7 @@ const VERSION: u32 = 1;
 
 impl Default for Positions {
     fn default() -> Positions {
-        Positions { version: VERSION, listed_hour: 0, blobs: BTreeMap::new() }
+        Positions { version: VERSION, writer: String::new(), listed_hour: 0, blobs: BTreeMap::new() }
     }
 }
 
@@ -267,13 +270,16 @@ mod tests {
         let shared: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
         let open = || Store::Object { store: Arc::clone(&shared), path: "p.json".into(), version: None };
         let (mut one, mut other) = (open(), open());
-        let positions = |listed_hour| Positions { listed_hour, ..Positions::default() };
+        let positions = |listed_hour| Positions { listed_hour, writer: "a".into(), ..Positions::default() };
         one.load().await.expect("nothing yet");
         one.save(&positions(1)).await.expect("written");
         one.save(&positions(2)).await.expect("written again");
         assert_eq!(other.load().await, Ok(positions(2)));
         other.save(&positions(3)).await.expect("the version it read");
         assert!(matches!(one.save(&positions(4)).await, Err(Fault::Taken(_))));
+        // Both say the same, but the other said it.
+        let theirs = Positions { writer: "b".into(), ..positions(3) };
+        assert!(matches!(one.save(&theirs).await, Err(Fault::Taken(_))));
         // The answer to a write was lost.
         let mut again = open();
         again.save(&positions(3)).await.expect("our own words");

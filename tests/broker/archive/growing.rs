@@ -174,7 +174,7 @@ fn two_readers_of_one_checkpoint_object_do_not_go_on_together() {
     wait_for("positions", || store.files("udmill").contains_key("positions.state").then_some(()));
     let other = start(&settings);
     wait_for("the other", || other.page("/health/ready").filter(|page| page.starts_with("HTTP/1.1 200")));
-    // Each that is still there goes on reading; both write positions, and one of them notices.
+    // Both read on and write positions, and one of them notices, also when they say the same.
     for records in 2..40 {
         store.put(&name, &text(0, records * 30, true));
         wait_for_ids(folder.path(), records * 60);

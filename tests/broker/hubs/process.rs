@@ -130,6 +130,11 @@ impl Azurite {
         assert!(made.success(), "the container was made");
     }
 
+    /// The port of the blob service.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The address of the blob service.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}/devstoreaccount1", self.port)
