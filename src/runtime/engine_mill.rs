@@ -481,8 +481,11 @@ mod tests {
         assert_eq!(out.events().len(), 3, "after a reload");
     }
 
+    /// Events by output and id, dead letters by stage and code, counts of what was not emitted.
+    type Routed = (Vec<(u16, String)>, Vec<String>, Vec<(&'static str, String, u64)>);
+
     /// What outputs get of two logins, a dangerous change and a record of no mapping, and what was counted as not emitted.
-    fn routed(more: &str, outputs: &str) -> (Vec<(u16, String)>, Vec<String>, Vec<(&'static str, String, u64)>) {
+    fn routed(more: &str, outputs: &str) -> Routed {
         let head = SETTINGS.split("[[output]]").next().unwrap_or_default();
         let mills = mills(&format!("{more}{head}{outputs}[dead_letter]\ntopic = \"dead\"\n"))
             .unwrap_or_else(|faults| panic!("{}", faults.join("\n")));

@@ -13,6 +13,7 @@ pub const CASES: &[(&str, Case)] = &[
     ("routes::events_go_where_they_are_taken_once_each", events_go_where_they_are_taken_once_each),
     ("routes::repeats_of_the_source_are_left_out", repeats_of_the_source_are_left_out),
     ("routes::a_refused_first_copy_hides_no_other", a_refused_first_copy_hides_no_other),
+    ("routes::an_archive_beside_a_topic", an_archive_beside_a_topic),
     #[cfg(feature = "eventhubs")]
     ("routes::kafka_and_event_hubs_side_by_side", kafka_and_event_hubs_side_by_side),
 ];
@@ -234,6 +235,54 @@ fn a_refused_first_copy_hides_no_other() -> Result<(), String> {
     let codes: Vec<_> = read_all(&broker, &setup.dead)?.iter().filter_map(|letter| letter.header("udmill_code")).collect();
     eprintln!("{aborted} transactions were aborted for a large record that stands twice");
     same("dead letters", codes, vec!["event_too_large".to_owned(); 2])
+}
+
+/// A topic and files, which are lasting only half a second later: offsets wait for both.
+fn an_archive_beside_a_topic() -> Result<(), String> {
+    const MESSAGES: usize = 3_000;
+    let broker = Broker::get()?;
+    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let archive = format!(
+        "[sinks.files.archive]\nto = \"{}\"\ncompression = \"none\"\nroll_interval_ms = 500\n\
+         [[output]]\nname = \"files\"\ntopic = \"udm\"\nsink = \"files\"\ntake = [ {{ mappings = [\"openai/*\"] }} ]\n",
+        folder.path().display()
+    );
+    let setup = engine(Setup { sections: archive, ..setup(&broker, "archive", 2)? }, "in_flight_max_bytes = 1048576");
+    write(&broker, &setup.source, &(0..MESSAGES).map(|number| Plain::value(openai(number))).collect::<Vec<_>>())?;
+    let mut process = Process::start(&broker, &setup)?;
+    wait_for("a first commit", PATIENCE, || {
+        (committed(&broker, &setup.group, &setup.source).ok()?.values().sum::<i64>() > 0).then_some(())
+    })
+    .map_err(|error| format!("{error}; log:\n{}", process.log()))?;
+    process.kill()?;
+    let saved = committed(&broker, &setup.group, &setup.source)?.values().sum::<i64>();
+    let lasting = archived(folder.path())?.len() as i64;
+    if lasting < saved {
+        return Err(format!("{saved} messages were committed with {lasting} in files"));
+    }
+    let mut process = Process::start(&broker, &setup)?;
+    done(&broker, &setup, MESSAGES, &process)?;
+    same("exit code", process.stop()?, 0)?;
+    eprintln!("an archive beside a topic: killed with {saved} of {MESSAGES} committed and {lasting} in files");
+    same("records in files", archived(folder.path())?.len(), MESSAGES)?;
+    same("records in the topic", ids(&broker, &setup.outputs[0].1)?.len(), MESSAGES)
+}
+
+/// The ids in all files below a folder.
+fn archived(folder: &std::path::Path) -> Result<BTreeSet<String>, String> {
+    let mut ids = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| error.to_string())? {
+        let path = entry.map_err(|error| error.to_string())?.path();
+        if path.is_dir() {
+            ids.extend(archived(&path)?);
+        } else if path.extension().is_some_and(|ending| ending == "ndjson") {
+            for line in std::fs::read_to_string(&path).map_err(|error| error.to_string())?.lines() {
+                let event: serde_json::Value = serde_json::from_str(line).map_err(|error| format!("{}: {error}", path.display()))?;
+                ids.extend(event["metadata"]["productLogId"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Ok(ids)
 }
 
 /// From Kafka to a topic and, over AMQP, to a hub; killed in the middle, and then with the hub's namespace away.
