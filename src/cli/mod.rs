@@ -4,6 +4,8 @@
 //! 3 more was rejected than allowed or nothing at all came out, 4 `diff` found a change.
 
 pub mod check;
+#[cfg(feature = "openai")]
+mod collect;
 mod completions;
 mod coverage;
 #[cfg(feature = "kafka")]
@@ -91,6 +93,9 @@ enum Command {
     /// Process streams: Kafka or Event Hubs in, Kafka or Event Hubs out
     #[cfg(feature = "kafka")]
     Run(run::Args),
+    /// Look once at a log that has to be asked for: the audit log of an OpenAI organization
+    #[cfg(feature = "openai")]
+    Collect(collect::Args),
     /// Run the cases kept beside the mappings
     Test(test_cases::Args),
     /// Find every fault of the mappings at once
@@ -114,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         #[cfg(feature = "kafka")]
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "openai")]
+        Command::Collect(args) => collect::run(&args),
         Command::Test(args) => test_cases::run(&args),
         Command::Check(args) => check::run(&args),
         #[cfg(feature = "kafka")]

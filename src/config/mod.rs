@@ -34,6 +34,7 @@ pub mod entra;
 mod eventhubs;
 mod faults;
 pub mod header;
+mod openai;
 mod place;
 mod routes;
 mod secret;
@@ -47,6 +48,7 @@ pub use eventhubs::{Access, BlobStore, Checkpoints, Credential, EventHubsSink, E
 pub use faults::Fault;
 #[cfg(feature = "objects")]
 pub use place::open_store;
+pub use openai::{OpenAiSource, OpenAiState, TenantListing};
 pub use place::{Cloud, Place, StoreAccess, store_answer};
 pub use routes::{Dedupe, Filter, Take, Target, Unrouted};
 pub use secret::{Secret, SecretRef};

@@ -10,6 +10,7 @@ use super::connection::{Connection, ConnectionKind, Security};
 use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
 use super::routes::{Dedupe, Filter, Take, Unrouted};
+use super::openai::OpenAiSource;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -170,6 +171,8 @@ pub struct Source {
     pub eventhubs: Option<EventHubsSource>,
     /// `[source.blob]`: logs in blobs that grow.
     pub blob: Option<BlobSource>,
+    /// `[source.openai]`: the audit log of an OpenAI organization.
+    pub openai: Option<OpenAiSource>,
 }
 
 /// `[source.kafka]`
@@ -453,7 +456,7 @@ impl Settings {
         }
         let eventhubs = |connection: &Connection| connection.is_eventhubs();
         match &self.source.kafka {
-            None if self.source.eventhubs.is_some() || self.source.blob.is_some() => {}
+            None if self.source.eventhubs.is_some() || self.source.blob.is_some() || self.source.openai.is_some() => {}
             None => say("source", "no source; write a section `[source.kafka]` with `bootstrap_servers` and `topics`".into()),
             Some(source) => {
                 if source.topics.is_empty() || source.topics.iter().any(String::is_empty) {
@@ -490,6 +493,9 @@ impl Settings {
             say(key, what);
         }
         for (key, what) in self.archive_faults().into_iter().chain(self.blob_faults()).chain(self.route_faults()) {
+            say(key, what);
+        }
+        for (key, what) in self.openai_faults() {
             say(key, what);
         }
         let sink = self.sink_connection();

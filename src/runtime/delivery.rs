@@ -35,6 +35,8 @@ pub enum What {
         /// Index of the record within its message.
         record: u32,
     },
+    /// A message of a source's own state, in the transaction of the events it tells of.
+    State,
     /// A dead letter, or a piece of one.
     Letter {
         /// Where it was rejected.
@@ -45,11 +47,11 @@ pub enum What {
 }
 
 impl What {
-    /// The output it is for; dead letters are for none.
+    /// The output it is for; dead letters and states are for none.
     pub fn output(self) -> Option<u16> {
         match self {
             What::Event { output, .. } => Some(output),
-            What::Letter { .. } => None,
+            What::State | What::Letter { .. } => None,
         }
     }
 }
@@ -135,6 +137,7 @@ impl Acks for Delivery {
                             counter.inc();
                         }
                     }
+                    What::State => {}
                     What::Letter { stage, code } => self.metrics.dead_letters.with_label_values(&[stage, code]).inc(),
                 }
                 self.acknowledge(&owed.ticket);

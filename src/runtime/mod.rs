@@ -5,6 +5,8 @@
 //! threads hang together is told in [`run`].
 mod blackout;
 mod budget;
+#[cfg(feature = "openai")]
+mod collecting;
 #[cfg(feature = "kafka")]
 mod delivery;
 mod engine_mill;
@@ -25,6 +27,8 @@ mod spare;
 #[cfg(feature = "kafka")]
 mod stop;
 mod ticket;
+#[cfg(feature = "openai")]
+mod transaction_book;
 #[cfg(feature = "kafka")]
 mod transactions;
 mod watermark;

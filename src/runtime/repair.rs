@@ -61,6 +61,7 @@ fn one(failure: Failure, shared: &Shared) {
             owed.alone = true;
             resend(owed, &refused.message, shared);
         }
+        (Fate::Permanent, What::State) => shared.state_refused(&refused.message.topic, &refused.code),
         (Fate::Permanent, What::Letter { .. }) => {
             shared.letter_refused(&refused.code);
         }
@@ -93,6 +94,7 @@ fn in_transaction(owed: &Owed, refused: &Refused, gate: &Gate, shared: &Shared) 
             gate.ask_careful();
             gate.ask_abort("a request was too large; its messages are sent one by one".to_owned());
         }
+        (Fate::Permanent, What::State) => shared.state_refused(&refused.message.topic, &refused.code),
         (Fate::Permanent, What::Letter { .. }) => shared.letter_refused(&refused.code),
         (Fate::Permanent, What::Event { output, record }) => {
             let partition = &owed.ticket.partition;
@@ -131,6 +133,10 @@ impl Shared {
     fn letter_refused(&self, code: &str) {
         let help = "the record would be lost, so the process stops; nothing of its message was acknowledged";
         self.stop.fatal(format!("dead-letter topic `{}` refuses a dead letter ({code}): {help}", self.dead_letter.topic));
+    }
+
+    fn state_refused(&self, topic: &str, code: &str) {
+        self.stop.fatal(format!("state topic `{topic}` refuses the state ({code}): the process stops, nothing of the batch is committed"));
     }
 
     /// What a fault of this delivery makes unwell.

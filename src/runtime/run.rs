@@ -197,6 +197,9 @@ impl Pipeline {
         let exactly_once = settings.run.delivery == crate::config::Delivery::ExactlyOnce;
         let transactional_id =
             settings.source.kafka.as_ref().filter(|_| exactly_once).map(|source| transactional_id(settings, source.group_id()));
+        let state_topic = settings.source.openai.as_ref().and_then(|source| source.state.topic.clone());
+        // Whoever collects into the same topic next has the same id, and fences this process.
+        let transactional_id = transactional_id.or(state_topic.as_ref().map(|topic| format!("udmill-openai-{topic}")));
         let gate = exactly_once.then(Arc::<Gate>::default);
         let told = Told { failed, metrics, health, stop };
         let Hands { sink, spares, delivery } =
@@ -245,7 +248,17 @@ impl Pipeline {
         };
         let intake = Arc::new(Intake::new(intake_settings, queues, stop, metrics, health));
         let keeper: Arc<dyn Keeper> = Arc::clone(&intake) as Arc<dyn Keeper>;
-        let writer = gate.map(|gate| {
+        let place = match (state_topic, &gate) {
+            (Some(topic), Some(gate)) => {
+                health.fail(Component::Transactions, "no transactional id yet");
+                let connection = settings.sink_connection();
+                let cache = super::hands::tokens(&connection, &mut tokens).map_err(RunError::Settings)?;
+                Some((connection, cache, topic, Arc::clone(gate)))
+            }
+            _ => None,
+        };
+        let source = open_collector(settings, (&intake, &shared), place, metrics, health)?;
+        let writer = gate.filter(|_| source.is_none()).map(|gate| {
             health.fail(Component::Transactions, "no transactional id yet");
             let interval = Duration::from_millis(settings.run.transaction_interval_ms);
             let revoke_timeout = Duration::from_millis(settings.run.revoke_timeout_ms);
@@ -253,7 +266,10 @@ impl Pipeline {
             Arc::new(Transactions::new(&intake, &shared, &gate, interval, revoke_timeout, is_named)) as Arc<dyn OffsetWriter>
         });
         let watched = writer.clone();
-        let source = open_source(settings, keeper, source_tokens, writer)?;
+        let source = match source {
+            Some(source) => source,
+            None => open_source(settings, keeper, source_tokens, writer)?,
+        };
         renew_tokens(tokens, stop)?;
         let crew = Crew { shared, workers: threads, repairing, repaired };
         let (taking, stopping) = (Arc::clone(&intake), Arc::clone(stop));
@@ -290,6 +306,9 @@ impl Labels {
         if let Some(source) = &settings.source.blob {
             return Ok(Labels { label: "blob", section: "source.blob", identity: source.identity(), redrive: false });
         }
+        if let Some(source) = &settings.source.openai {
+            return Ok(Labels { label: "openai", section: "source.openai", identity: source.identity(), redrive: false });
+        }
         match (&settings.source.kafka, &settings.source.eventhubs) {
             (Some(source), _) => {
                 let identity = source.connection().identity();
@@ -325,6 +344,43 @@ fn open_source(
         return Ok(Box::new(source));
     }
     Err(RunError::Settings("the settings name no source that this program was built for".to_owned()))
+}
+
+/// Where a state is written in transactions: the sink's connection and tokens, the topic, and who may send.
+type StatePlace = (crate::config::Connection, Option<Arc<TokenCache>>, String, Arc<Gate>);
+
+/// The collector of OpenAI's audit log, when the settings name it.
+#[cfg(feature = "openai")]
+fn open_collector(
+    settings: &Settings,
+    (intake, shared): (&Arc<Intake>, &Arc<Shared>),
+    place: Option<StatePlace>,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+) -> Result<Option<Box<dyn Source>>, RunError> {
+    use super::transaction_book::TransactionBook;
+    use crate::source::openai::{Book, FileBook, OpenAiSource, listings};
+    let Some(source) = &settings.source.openai else { return Ok(None) };
+    let book: Arc<dyn Book> = match (place, &source.state.folder) {
+        (Some((connection, tokens, topic, gate)), _) => Arc::new(TransactionBook::new(intake, shared, &gate, (connection, tokens), topic)),
+        (None, Some(folder)) => Arc::new(FileBook::new(std::path::Path::new(folder)).map_err(RunError::Settings)?),
+        (None, None) => return Err(RunError::Settings("the settings name no state; `udmill check` says more".to_owned())),
+    };
+    let watch = super::collecting::Collecting::new(metrics, health, source.identity(), &listings(source));
+    let keeper = Arc::clone(intake) as Arc<dyn Keeper>;
+    let source = OpenAiSource::new(source, keeper, book, Arc::new(watch)).map_err(RunError::Settings)?;
+    Ok(Some(Box::new(source)))
+}
+
+#[cfg(not(feature = "openai"))]
+fn open_collector(
+    _: &Settings,
+    _: (&Arc<Intake>, &Arc<Shared>),
+    _: Option<StatePlace>,
+    _: &Arc<Metrics>,
+    _: &Arc<Health>,
+) -> Result<Option<Box<dyn Source>>, RunError> {
+    Ok(None)
 }
 
 /// The threads that end after the source.

@@ -308,7 +308,11 @@ fn send<A: Acks>(producer: &SinkProducer<A>, message: &OutMessage<'_>, owed: Box
     for (key, value) in message.headers {
         headers = headers.insert(Header { key, value: Some(*value) });
     }
-    let mut record = BaseRecord::<[u8], [u8], Box<A::Owed>>::with_opaque_to(message.topic, owed).payload(message.value).headers(headers);
+    let mut record = BaseRecord::<[u8], [u8], Box<A::Owed>>::with_opaque_to(message.topic, owed).headers(headers);
+    // A key without a value is a tombstone: compaction takes the key away.
+    if message.key.is_empty() || !message.value.is_empty() {
+        record = record.payload(message.value);
+    }
     if !message.key.is_empty() {
         record = record.key(message.key);
     }

@@ -17,8 +17,12 @@ use rdkafka::{Offset, Timestamp, TopicPartitionList};
 
 use crate::config::{Connection, KafkaSource as SourceSettings, Start, TokenCache};
 
+#[cfg(feature = "openai")]
+mod latest;
 mod member;
 
+#[cfg(feature = "openai")]
+pub use latest::latest_values;
 pub use member::{Member, OffsetWriter};
 
 /// One message, borrowed from the client's buffer.

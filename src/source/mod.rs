@@ -5,6 +5,8 @@ pub mod blob;
 pub mod eventhubs;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "openai")]
+pub mod openai;
 pub mod redrive;
 
 /// Somewhere messages come from. It runs on a thread of its own.

@@ -8,6 +8,10 @@ use super::tally::Tally;
 /// Bounds of the latency histograms, in seconds: from a small message in memory to a broker that was away for minutes.
 const LATENCY_BOUNDS_SECONDS: &[f64] = &[0.00005, 0.0002, 0.001, 0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0];
 
+/// Bounds of the lateness of audit events, in seconds: from below the shortest poll to the deepest look.
+const LATENESS_BOUNDS_SECONDS: &[f64] =
+    &[30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0];
+
 /// The registry and a handle on each metric in it.
 #[derive(Debug)]
 pub struct Metrics {
@@ -65,6 +69,22 @@ pub struct Metrics {
     pub delivered: IntCounterVec,
     /// Events that an output which is not required did not deliver, by the reason.
     pub dropped: IntCounterVec,
+    /// Requests of the collector, by how they ended.
+    pub collector_requests: IntCounterVec,
+    /// Events of the collector: `new`, `known` before, and of the new ones `only_deep`, `unknown_type`, `without_id`, `without_time`.
+    pub collector_events: IntCounterVec,
+    /// Windows read to their end, by depth, and `failed` ones.
+    pub collector_passes: IntCounterVec,
+    /// `cursor`, `disorder`, `limited`, `refused`.
+    pub collector_faults: IntCounterVec,
+    /// How late events were that an earlier window should have had.
+    pub collector_lateness: HistogramVec,
+    /// Age of the time up to which everything is read and delivered.
+    pub collector_age: prometheus::GaugeVec,
+    /// Windows in a row that were not read.
+    pub collector_failing: IntGaugeVec,
+    /// 1 while the API refuses the key.
+    pub collector_refused: IntGaugeVec,
     /// Rebalances seen: `assigned`, `revoked`, `lost`.
     pub rebalances: IntCounterVec,
     /// Offset commits.
@@ -141,6 +161,51 @@ impl Metrics {
                 "Events that an output with `required = false` did not deliver.",
                 &["output", "code"],
             ),
+            collector_requests: counter(
+                &registry,
+                "udmill_collector_requests_total",
+                "Requests to the OpenAI API, by how they ended.",
+                &["listing", "result"],
+            ),
+            collector_events: counter(
+                &registry,
+                "udmill_collector_events_total",
+                "Events in the API's answers: new, known before; and of the new ones only_deep, unknown_type, without_id, without_time.",
+                &["listing", "kind"],
+            ),
+            collector_passes: counter(
+                &registry,
+                "udmill_collector_passes_total",
+                "Windows of the audit log that were read to their end, by depth, and failed ones.",
+                &["listing", "result"],
+            ),
+            collector_faults: counter(
+                &registry,
+                "udmill_collector_faults_total",
+                "Oddities of the API: pages that do not lead on, pages in no order, 429 without end, a refused key.",
+                &["listing", "kind"],
+            ),
+            collector_lateness: {
+                let opts = HistogramOpts::new(
+                    "udmill_collector_lateness_seconds",
+                    "How late events were found that an earlier window should have had.",
+                );
+                let opts = opts.buckets(LATENESS_BOUNDS_SECONDS.to_vec());
+                register(&registry, HistogramVec::new(opts, &["listing"]).expect("name and labels are constants that a test declares"))
+            },
+            collector_age: seconds(
+                &registry,
+                "udmill_collector_age_seconds",
+                "Age of the time up to which the audit log is read and delivered.",
+                &["listing"],
+            ),
+            collector_failing: gauge(
+                &registry,
+                "udmill_collector_failing_passes",
+                "Windows in a row that were not read to their end.",
+                &["listing"],
+            ),
+            collector_refused: gauge(&registry, "udmill_collector_refused", "1 while the API refuses the key.", &["listing"]),
             rebalances: counter(&registry, "udmill_rebalances_total", "Rebalances of the consumer group.", &["kind"]),
             commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
             transactions: counter(&registry, "udmill_transactions_total", "Transactions of exactly-once delivery.", &["result"]),

@@ -8,6 +8,8 @@ mod archive;
 mod broker;
 mod chaos;
 mod child;
+#[cfg(all(feature = "openai", feature = "eventhubs"))]
+mod collector;
 mod delivery;
 mod engine;
 mod exactly_once;
@@ -36,7 +38,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
-    let cases: Vec<(&str, harness::Case)> = [
+    #[allow(unused_mut)]
+    let mut cases: Vec<(&str, harness::Case)> = [
         broker::CASES,
         chaos::CASES,
         delivery::CASES,
@@ -50,6 +53,8 @@ fn main() -> ExitCode {
         soak::CASES,
     ]
     .concat();
+    #[cfg(all(feature = "openai", feature = "eventhubs"))]
+    cases.extend(collector::exactly_once::CASES);
     #[allow(unused_mut)]
     let mut trials: Vec<libtest_mimic::Trial> = cases
         .into_iter()
@@ -66,6 +71,13 @@ fn main() -> ExitCode {
     #[cfg(all(feature = "eventhubs", feature = "objects"))]
     trials.extend(archive::cases().into_iter().map(|(name, case)| {
         libtest_mimic::Trial::test(name, move || {
+            case();
+            Ok(())
+        })
+    }));
+    #[cfg(all(feature = "openai", feature = "eventhubs"))]
+    trials.extend(collector::CASES.iter().map(|(name, case)| {
+        libtest_mimic::Trial::test(*name, move || {
             case();
             Ok(())
         })

@@ -84,13 +84,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rdkafka", &["source/kafka", "sink/kafka", "cli/demo"]),
     ("azure_messaging_eventhubs", &["source/eventhubs", "sink/eventhubs"]),
     ("object_store", &["config/place", "source/eventhubs", "source/blob", "sink/archive"]),
+    ("reqwest", &["source/openai"]),
     // One place makes the credentials that both sides use.
     ("azure_identity", &["config/entra"]),
     ("prometheus", &["telemetry"]),
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code, what people ask for, and the admin port's list.
-    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs", "source/blob", "sink/letter_file", "sink/raw_line"]),
+    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs", "source/blob", "source/openai", "sink/letter_file", "sink/raw_line"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

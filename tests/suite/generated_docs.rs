@@ -65,7 +65,7 @@ fn settings() {
          `{ env = \"NAME\" }` or `{ file = \"PATH\" }` says where one is read from. Made from the source of `src/config`; do not edit.\n",
     );
     let mut count = 0;
-    let files = ["settings", "routes", "connection", "eventhubs", "archive", "blob", "place"]
+    let files = ["settings", "routes", "connection", "eventhubs", "archive", "blob", "openai", "place"]
         .map(|file| source(&format!("src/config/{file}.rs")))
         .concat();
     for section in sections(&files) {

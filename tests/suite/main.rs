@@ -3,6 +3,8 @@
 mod architecture;
 mod canary;
 mod codes;
+#[cfg(feature = "openai")]
+mod collector;
 mod commands;
 mod coverage;
 #[cfg(feature = "kafka")]
