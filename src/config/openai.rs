@@ -44,9 +44,11 @@ pub struct OpenAiSource {
     pub event_types: Vec<String>,
     /// One look, then the end: `udmill collect --once`.
     #[serde(skip)]
+    #[cfg_attr(not(feature = "openai"), allow(dead_code))]
     pub(crate) once: bool,
     /// The one look goes back so far, whatever was read before. Unit: seconds.
     #[serde(skip)]
+    #[cfg_attr(not(feature = "openai"), allow(dead_code))]
     pub(crate) since_seconds: Option<u32>,
 }
 

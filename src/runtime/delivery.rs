@@ -36,6 +36,7 @@ pub enum What {
         record: u32,
     },
     /// A message of a source's own state, in the transaction of the events it tells of.
+    #[cfg_attr(not(feature = "openai"), allow(dead_code))]
     State,
     /// A dead letter, or a piece of one.
     Letter {

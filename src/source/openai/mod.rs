@@ -104,8 +104,7 @@ impl OpenAiSource {
                 break;
             }
             let mut is_idle = true;
-            for index in 0..collectors.len() {
-                let collector = &mut collectors[index];
+            for (index, collector) in collectors.iter_mut().enumerate() {
                 let listing = collector.state().head.listing;
                 match collector.next(now_ms()) {
                     Step::Ask(query) => {

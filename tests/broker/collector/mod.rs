@@ -58,7 +58,7 @@ fn kill_often(kills: u64, settings: &str, server: &Server, count: &dyn Fn() -> u
         let (requests, before) = (server.with(|api| api.requests), count());
         let total = server.with(|api| api.held.len());
         if kill % 2 == 0 {
-            wait_for("requests", || (server.with(|api| api.requests) >= requests + 2 * kill + 1).then_some(()));
+            wait_for("requests", || (server.with(|api| api.requests) > requests + 2 * kill).then_some(()));
         } else {
             wait_for("events", || (count() > before || before == total).then_some(()));
         }
