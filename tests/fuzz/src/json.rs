@@ -3,6 +3,7 @@
 //! The stated policies are taken off first: whole numbers beyond 64 bits and numbers that are not finite are refused by the two back ends
 //! (the tolerant path keeps them as text), `-0` is the whole number zero.
 
+use crate::pieces::Budget;
 use serde_json::Value;
 use udmill::decode::{Doc, Kind, Parser, parse};
 
@@ -11,13 +12,13 @@ const NESTING: usize = 12;
 /// Kept texts that mutations start from.
 const KEPT: usize = 4096;
 
-/// Runs so many texts; panics on the first difference.
-pub fn run(executions: u64, seed: u64) {
+/// Runs until the budget is spent; panics on the first difference.
+pub fn run(budget: &mut Budget, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut kept: Vec<Vec<u8>> = vec![b"{}".to_vec()];
     let mut accepted = 0u64;
     let mut text = Vec::new();
-    for round in 0..executions {
+    while budget.more() {
         text.clear();
         if random.u8(..) < 40 {
             value(&mut random, 0, &mut text);
@@ -38,11 +39,11 @@ pub fn run(executions: u64, seed: u64) {
                 kept[at].clone_from(&text);
             }
         }
-        if round > 0 && round % 10_000_000 == 0 {
-            println!("{round} executions, {accepted} texts were JSON");
+        if budget.done.is_multiple_of(10_000_000) {
+            println!("{} executions, {accepted} texts were JSON", budget.done);
         }
     }
-    println!("{accepted} of {executions} texts were JSON");
+    println!("{accepted} of {} texts were JSON", budget.done);
 }
 
 /// Whether the text is JSON to all of them.
@@ -60,7 +61,8 @@ fn compare(text: &[u8]) -> bool {
     assert_eq!(ours.nodes.len(), theirs.nodes.len(), "{}", shown(text));
     for index in 0..ours.nodes.len() as u32 {
         let (a, b) = (ours.node(index), theirs.node(index));
-        let is_same = a.kind == b.kind && a.len == b.len && (a.kind == Kind::Str || a.bits == b.bits) && ours.str(index) == theirs.str(index);
+        let is_same =
+            a.kind == b.kind && a.len == b.len && (a.kind == Kind::Str || a.bits == b.bits) && ours.str(index) == theirs.str(index);
         assert!(is_same, "node {index} differs: {a:?} and {b:?} in {}", shown(text));
     }
     match serde {
@@ -125,14 +127,73 @@ fn same(doc: &Doc, at: &mut u32, value: &Value) -> bool {
 }
 
 const NUMBERS: [&str; 24] = [
-    "0", "-0", "1", "-1", "10", "007", "1.5", "-0.0", "1e5", "1E-7", "1e400", "-1e-400", "0.1", "1.", ".5", "-", "1e", "1e+", "9223372036854775807",
-    "9223372036854775808", "-9223372036854775808", "-9223372036854775809", "18446744073709551615", "18446744073709551616",
+    "0",
+    "-0",
+    "1",
+    "-1",
+    "10",
+    "007",
+    "1.5",
+    "-0.0",
+    "1e5",
+    "1E-7",
+    "1e400",
+    "-1e-400",
+    "0.1",
+    "1.",
+    ".5",
+    "-",
+    "1e",
+    "1e+",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775808",
+    "-9223372036854775809",
+    "18446744073709551615",
+    "18446744073709551616",
 ];
 const ESCAPES: [&str; 16] = [
-    "\\n", "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\r", "\\t", "\\u0041", "\\u00e9", "\\u0000", "\\ud83d\\ude00", "\\ud83d", "\\ude00", "\\u12", "\\x",
+    "\\n",
+    "\\\"",
+    "\\\\",
+    "\\/",
+    "\\b",
+    "\\f",
+    "\\r",
+    "\\t",
+    "\\u0041",
+    "\\u00e9",
+    "\\u0000",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\ude00",
+    "\\u12",
+    "\\x",
 ];
-const TOKENS: [&str; 22] =
-    ["{", "}", "[", "]", ",", ":", "\"", "\\", "true", "false", "null", "tru", " ", "\n", "\t", "\r", "\u{0}", "\u{1f}", "\u{7f}", "é", "\u{1f600}", "\u{feff}"];
+const TOKENS: [&str; 22] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\\",
+    "true",
+    "false",
+    "null",
+    "tru",
+    " ",
+    "\n",
+    "\t",
+    "\r",
+    "\u{0}",
+    "\u{1f}",
+    "\u{7f}",
+    "é",
+    "\u{1f600}",
+    "\u{feff}",
+];
 
 fn value(random: &mut fastrand::Rng, depth: usize, out: &mut Vec<u8>) {
     let space = |random: &mut fastrand::Rng, out: &mut Vec<u8>| {
