@@ -137,6 +137,8 @@ fn nothing_is_lost_when_it_is_killed_while_blobs_grow() {
     }
     let total = kills * step * 2 * CARDS;
     wait_for_ids(folder.path(), total);
+    // The one before may have written the last of it; this one has to be there to hear the signal.
+    wait_for("readiness", || running.page("/health/ready").filter(|page| page.starts_with("HTTP/1.1 200")));
     assert_eq!(running.stop(), Some(0));
     let ids = ids(&events(folder.path()));
     let repeated: usize = ids.values().map(|times| times - 1).sum();

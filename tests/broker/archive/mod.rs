@@ -199,6 +199,8 @@ fn nothing_is_lost_when_it_is_killed_while_it_writes() {
     }
     let total = kills * step;
     wait_for("all events", || (ids(&lines(&store.files(""), "udm/")).len() == total).then_some(()));
+    // The one before may have written the last of it; this one has to be there to hear the signal.
+    wait_for("readiness", || running.page("/health/ready").filter(|page| page.starts_with("HTTP/1.1 200")));
     assert_eq!(running.stop(), Some(0));
     let files = store.files("");
     let ids = ids(&lines(&files, "udm/"));
