@@ -9,8 +9,9 @@ use super::blob::BlobSource;
 use super::connection::{Connection, ConnectionKind, Security};
 use super::eventhubs::{EventHubsSink, EventHubsSource, Namespace};
 use super::faults::{self, Fault};
-use super::routes::{Dedupe, Filter, Take, Unrouted};
 use super::openai::OpenAiSource;
+use super::routes::{Dedupe, Filter, Take, Unrouted};
+use super::secret::SecretRef;
 
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -139,11 +140,14 @@ pub enum LogFormat {
 pub struct Admin {
     /// Address of metrics and health. Default: `127.0.0.1:9464`; port 0 picks a free one and logs it.
     pub listen: SocketAddr,
+    /// What `/metrics` and `/drift` ask for as `Authorization: Bearer TOKEN`: `{ env = "NAME" }` or `{ file = "PATH" }`. `/health/live` and
+    /// `/health/ready` answer without, for probes. Default: none, whoever reaches the port reads it.
+    pub token: Option<SecretRef>,
 }
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)) }
+        Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: None }
     }
 }
 
@@ -159,6 +163,16 @@ pub struct Files {
     pub geo_city: Option<String>,
     /// ASN database in MaxMind's format. Default: none, no network owners.
     pub geo_asn: Option<String>,
+    /// How often these files are looked at; changed ones are reloaded as by SIGHUP, once two looks agree. 0: on SIGHUP only. Unit:
+    /// milliseconds. Default: 10,000.
+    pub watch_interval_ms: Option<u64>,
+}
+
+impl Files {
+    /// Time between two looks, with the default resolved; `None` when nobody looks.
+    pub fn watch_interval(&self) -> Option<std::time::Duration> {
+        Some(self.watch_interval_ms.unwrap_or(10_000)).filter(|interval| *interval > 0).map(std::time::Duration::from_millis)
+    }
 }
 
 /// `[source]`
@@ -442,6 +456,9 @@ impl Settings {
     fn faults(&self) -> Vec<(&'static str, String)> {
         let mut found = Vec::new();
         let mut say = |key: &'static str, what: String| found.push((key, what));
+        if self.admin.token.as_ref().is_some_and(|token| token.env.is_some() == token.file.is_some()) {
+            say("token", "`admin.token`: a secret names exactly one of `env` and `file`".into());
+        }
         if self.run.workers == Some(0) {
             say("workers", "`run.workers` is 0; leave it out for one per processor".into());
         }

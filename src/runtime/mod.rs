@@ -18,6 +18,8 @@ mod hands;
 mod intake;
 mod mill;
 #[cfg(feature = "kafka")]
+mod reload;
+#[cfg(feature = "kafka")]
 mod repair;
 mod route;
 #[cfg(feature = "kafka")]

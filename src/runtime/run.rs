@@ -13,6 +13,7 @@ use super::gate::Gate;
 use super::hands::{Hands, Told, sinks};
 use super::intake::{Intake, IntakeSettings};
 use super::mill::Mills;
+use super::reload::Reloader;
 use super::repair::repair;
 use super::stop::{Phase, Stop};
 use super::transactions::Transactions;
@@ -20,7 +21,7 @@ use super::worker::{Shared, work};
 use crate::config::{Dedupe, Settings, TokenCache};
 use crate::source::Source;
 use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
-use crate::telemetry::{Component, CurrentDrift, Health, Metrics, serve};
+use crate::telemetry::{AdminToken, Component, CurrentDrift, Health, Metrics, serve};
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,8 +55,8 @@ const SPARE_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a token's source is looked at.
 const TOKEN_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Runs until SIGTERM or SIGINT, or until going on would lose something. A second signal gives up what is in flight. SIGHUP reloads
-/// mappings and databases.
+/// Runs until SIGTERM or SIGINT, or until going on would lose something. A second signal gives up what is in flight. SIGHUP, and a change
+/// of their files, reloads mappings and databases.
 ///
 /// # Errors
 ///
@@ -92,13 +93,18 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
         let mills = Arc::clone(&mills);
         Arc::new(move || mills.drift())
     };
-    let admin = serve(settings.admin.listen, Arc::clone(&metrics), Arc::clone(&health), drift, async {
+    let token = settings.admin.token.as_ref().map(|token| token.read()).transpose();
+    let token = token.map_err(|what| RunError::Settings(format!("`admin.token`: {what}")))?;
+    let token = token.map(|token| AdminToken::new(token.expose()));
+    let admin = serve(settings.admin.listen, token, Arc::clone(&metrics), Arc::clone(&health), drift, async {
         // An error means that the sender is gone, which is an end too.
         let _ = admin_ends.await;
     });
     let (bound, admin_task) = admin.await.map_err(|error| RunError::Settings(error.to_string()))?;
     tracing::info!(address = %bound, "admin port");
 
+    let reloader = Reloader::start(&settings.files, Arc::clone(&mills), Arc::clone(&metrics))
+        .map_err(|error| RunError::Settings(format!("the reload thread was not started: {error}")))?;
     let mut pipeline = Pipeline::start(settings, Arc::clone(&mills), &metrics, &health, &stop)?;
     let drain_timeout = Duration::from_millis(settings.run.drain_timeout_ms);
     let mut deadline: Option<Instant> = None;
@@ -120,7 +126,7 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
                     stop.drain();
                 }
                 Signal::Stop => stop.give_up(),
-                Signal::Reload => reload(&mills, &metrics),
+                Signal::Reload => reloader.ask(),
             },
             () = stop.changed() => {}
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
@@ -143,22 +149,6 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
 
 fn begin_tags(mills: &dyn Mills, metrics: &Metrics) {
     metrics.begin_tags(mills.tags().iter().map(|(mapping, tag)| (&**mapping, &**tag)));
-}
-
-fn reload(mills: &Arc<dyn Mills>, metrics: &Arc<Metrics>) {
-    let (mills, metrics) = (Arc::clone(mills), Arc::clone(metrics));
-    // Compiling tables and reading databases takes seconds; signals are heard meanwhile.
-    tokio::task::spawn_blocking(move || match mills.reload() {
-        Ok(()) => {
-            metrics.reloads.with_label_values(&["ok"]).inc();
-            begin_tags(&*mills, &metrics);
-            tracing::info!("mappings and databases reloaded");
-        }
-        Err(faults) => {
-            metrics.reloads.with_label_values(&["refused"]).inc();
-            tracing::error!(faults = faults.join("; "), "reload refused, the old mappings and databases stay");
-        }
-    });
 }
 
 /// The group's name is in it, so that an operator can allow `udmill-GROUP-` as a prefix.

@@ -93,6 +93,12 @@ pub struct Metrics {
     pub transactions: IntCounterVec,
     /// Reloads of mappings and databases.
     pub reloads: IntCounterVec,
+    /// 1 when the last load of mappings and databases was taken.
+    pub reload_last_ok: IntGauge,
+    /// When mappings and databases were last taken. Unit: seconds since the Unix epoch.
+    pub reload_success_time: IntGauge,
+    /// How often mappings and databases were taken, the start included.
+    pub mappings_generation: IntGauge,
     /// 1 when `/health/ready` answers 200.
     pub ready: IntGauge,
 }
@@ -210,6 +216,17 @@ impl Metrics {
             commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
             transactions: counter(&registry, "udmill_transactions_total", "Transactions of exactly-once delivery.", &["result"]),
             reloads: counter(&registry, "udmill_reloads_total", "Reloads of mappings and databases.", &["result"]),
+            reload_last_ok: number(&registry, "udmill_reload_last_ok", "1 when the last reload was taken, 0 when it was refused."),
+            reload_success_time: number(
+                &registry,
+                "udmill_reload_success_timestamp_seconds",
+                "When mappings and databases were last taken, the start included.",
+            ),
+            mappings_generation: number(
+                &registry,
+                "udmill_mappings_generation",
+                "How often mappings and databases were taken, the start included.",
+            ),
             ready: {
                 let gauge = IntGauge::new("udmill_ready", "1 when /health/ready answers 200.");
                 register(&registry, gauge.expect("name and labels are constants that a test declares"))
@@ -292,6 +309,10 @@ impl Default for Metrics {
 fn register<C: Collector + Clone + 'static>(registry: &Registry, metric: C) -> C {
     registry.register(Box::new(metric.clone())).expect("every name is declared once; a test declares them all");
     metric
+}
+
+fn number(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    register(registry, IntGauge::new(name, help).expect("name and labels are constants that a test declares"))
 }
 
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

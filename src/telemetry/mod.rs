@@ -9,7 +9,7 @@ mod log;
 mod metrics;
 mod tally;
 
-pub use admin::{AdminError, serve};
+pub use admin::{AdminError, AdminToken, serve};
 pub use drift::{CurrentDrift, Drift, DriftEntry};
 pub use health::{Component, Health};
 pub use log::init_log;

@@ -29,6 +29,8 @@ mod properties;
 mod protobuf;
 mod readme;
 mod reference_rows;
+#[cfg(all(feature = "kafka", unix))]
+mod reload;
 mod report;
 mod routes;
 mod rows;
