@@ -121,10 +121,12 @@ fn replay_is_the_live_path(
 ) {
     let (server, folder) = (hub(), tempfile::tempdir().expect("a temporary folder"));
     let total = 1000;
+    let process = start(&server, &settings(&server, folder.path(), archive));
+    // A message of megabytes that is on its way may hold up a receiver that is just being attached.
+    wait_for("receivers", || (process.log().matches("Attached receiver on partition").count() >= PARTITIONS).then_some(()));
     for number in 0..total {
         server.put("in", number % PARTITIONS, &body(number)).expect("the hub is there");
     }
-    let process = start(&server, &settings(&server, folder.path(), archive));
     let taken = wait_for("all messages", || {
         let page = process.page("/metrics")?;
         let taken =
