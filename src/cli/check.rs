@@ -32,6 +32,9 @@ pub struct Args {
     /// Also check FILE, which gives security tags other severities
     #[arg(long, value_name = "FILE")]
     tags: Option<PathBuf>,
+    /// Also check FILE, which says what the site does not let out; its key is not read
+    #[arg(long, value_name = "FILE")]
+    redaction: Option<PathBuf>,
     /// Print faults only
     #[arg(short, long)]
     quiet: bool,
@@ -47,6 +50,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
     let mut faults = 0;
     let mut folder = args.mappings.clone();
     let mut tags = args.tags.clone();
+    let mut redaction = args.redaction.clone();
     let mut profiles = Vec::new();
     let mut chooser = None;
     if let (Some(path), Some(read)) = (&args.config, &settings) {
@@ -56,6 +60,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 folder = folder.or_else(|| settings.files.mappings.as_ref().map(PathBuf::from));
                 tags = tags.or_else(|| settings.files.tags.as_ref().map(PathBuf::from));
                 chooser = settings.has_choices().then(|| settings.written.clone());
+                redaction = redaction.or_else(|| settings.files.redaction.as_ref().map(PathBuf::from));
                 profiles.extend(settings.output.iter().filter_map(|output| Some((output.name.clone(), output.profile.clone()?))));
                 for fault in databases(settings) {
                     faults += 1;
@@ -84,6 +89,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
             anstream::eprintln!("{BAD}error{BAD:#}: output `{output}`: no mapping has a profile `{profile}`");
         }
     }
+    for fault in redaction.iter().flat_map(|path| redaction_faults(path, &files)) {
+        faults += 1;
+        anstream::eprintln!("{BAD}error{BAD:#}: {fault}");
+    }
     anstream::eprint!("{}", mapping::render(&checked.found, &files, std::io::stderr().is_terminal()));
     if !args.quiet {
         anstream::print!("{}", checked.overview());
@@ -99,6 +108,18 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         1 => Err(Failure::config("1 fault")),
         faults => Err(Failure::config(format!("{faults} faults"))),
     }
+}
+
+/// What is wrong with a file of what the site does not let out.
+fn redaction_faults(path: &Path, files: &Files) -> Vec<String> {
+    let read = match mapping_files::redaction(path) {
+        Ok(read) => read,
+        Err(failure) => return failure.text.lines().map(str::to_owned).collect(),
+    };
+    // With faults of the mappings, which are told beside this, nobody knows them all.
+    let Ok((mut engine, _)) = Engine::build(files, &[View::default()], engine::Settings::default()) else { return Vec::new() };
+    let found = engine.redact_site(&read.without_key()).err().unwrap_or_default();
+    found.into_iter().map(|fault| format!("{}: {fault}", path.display())).collect()
 }
 
 /// Reads the settings; the inner result holds what is wrong with them.

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 
 use super::Failure;
+use crate::config::Redaction;
+use crate::engine::Engine;
 use crate::mapping::{self, File, Files};
 
 /// The built-in mappings and those of `folder`, whose files take the place of, or extend, built-in ones of the same name.
@@ -73,6 +75,27 @@ pub fn add_filters(files: &mut Files, path: &Path) -> Result<(), Failure> {
     })?;
     files.add_chooser(&path.display().to_string(), &text, false);
     Ok(())
+}
+
+/// Reads a file of what a site does not let out.
+///
+/// # Errors
+///
+/// A file that cannot be read, and everything that is wrong with it.
+pub fn redaction(path: &Path) -> Result<Redaction, Failure> {
+    let text = fs::read_to_string(path).map_err(|fault| Failure::io(path.display(), &fault))?;
+    Redaction::read(&path.display().to_string(), &text)
+        .map_err(|faults| Failure::config(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+}
+
+/// Puts such a file's rules over an engine.
+///
+/// # Errors
+///
+/// As [`redaction`]; a key that cannot be read, a mapping that does not exist.
+pub fn redact(engine: &mut Engine, path: &Path) -> Result<(), Failure> {
+    let rules = redaction(path)?.rules().map_err(|why| Failure::config(format!("{}: {why}", path.display())))?;
+    engine.redact_site(&rules).map_err(|faults| Failure::config(format!("{}: {}", path.display(), faults.join("\n"))))
 }
 
 /// Collects names below `folder`, with `/`. Cases and hidden files stay outside.

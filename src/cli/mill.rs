@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::pipeline;
 use super::summary::{Counts, Tally};
 use super::{Failure, mapping_files};
+use crate::engine::site::Whose;
 use crate::engine::{Engine, Message, Outcome, Outcomes, Settings, Stage, Timestamp, View, Worker};
 use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
@@ -35,6 +36,9 @@ pub struct MappingArgs {
     /// Pass over what the `[[filter]]` sections of FILE fit; the settings of `udmill run` are such a file
     #[arg(long, value_name = "FILE")]
     pub filters: Option<PathBuf>,
+    /// Drop, hash or mask the paths that FILE names before anything is written
+    #[arg(long, value_name = "FILE")]
+    pub redaction: Option<PathBuf>,
     /// City database in MaxMind's format, for places of addresses
     #[arg(long, value_name = "FILE")]
     pub geo_city: Option<PathBuf>,
@@ -92,7 +96,10 @@ pub fn prepare_over(args: &MappingArgs, site: Option<&Path>) -> Result<Prepared,
         _ => Unmapped::Drop,
     });
     let profile = args.profile.clone().unwrap_or_else(|| DEFAULT_PROFILE.to_owned());
-    let engine = build(&files, View { profile: Some(profile), options: Options { unmapped, ..Options::default() } })?;
+    let mut engine = build(&files, View { profile: Some(profile), options: Options { unmapped, ..Options::default() } })?;
+    if let Some(path) = &args.redaction {
+        mapping_files::redact(&mut engine, path)?;
+    }
     let read = |path: &Option<PathBuf>| -> Result<Option<Vec<u8>>, Failure> {
         path.as_ref().map(|path| fs::read(path).map_err(|fault| Failure::io(path.display(), &fault))).transpose()
     };
@@ -257,13 +264,18 @@ impl pipeline::Mill for Mill {
                     }
                     last_rejected = Some(part.finding);
                     // A panic is about the whole message.
-                    let own = if reject.stage == Stage::Panic { None } else { self.engine.cut(&mut self.worker, bytes, part.finding) };
+                    let own = if reject.stage == Stage::Panic {
+                        None
+                    } else {
+                        self.engine.letter(&mut self.worker, bytes, part.finding, Whose::Found)
+                    };
+                    let value = own.unwrap_or_else(|| self.engine.whole_letter(&mut self.worker, bytes, Whose::Found));
                     rejects.push(DeadLetter {
                         stage: reject.stage.name().to_owned(),
                         code: reject.code.to_owned(),
                         path: reject.path.clone(),
                         detail: reject.detail.clone(),
-                        value: own.unwrap_or(bytes).to_vec(),
+                        value,
                         ..DeadLetter::default()
                     });
                 }

@@ -62,6 +62,13 @@ fn load(settings: &Settings) -> Load {
         if let Some(tags) = &files.tags {
             mapping_files::add_tags(&mut mappings, Path::new(tags)).map_err(|failure| vec![failure.text])?;
         }
+        let site = match &files.redaction {
+            None => None,
+            Some(path) => {
+                let read = mapping_files::redaction(Path::new(path)).map_err(|failure| vec![failure.text])?;
+                Some(read.rules().map_err(|why| vec![format!("{path}: {why}")])?)
+            }
+        };
         let mut faults = Vec::new();
         let mut read = |path: &Option<String>| {
             let path = path.as_ref()?;
@@ -69,7 +76,7 @@ fn load(settings: &Settings) -> Load {
         };
         let (city, asn) = (read(&files.geo_city), read(&files.geo_asn));
         match Databases::new(city, asn) {
-            Ok(databases) if faults.is_empty() => Ok(Inputs { files: mappings, databases: Arc::new(databases) }),
+            Ok(databases) if faults.is_empty() => Ok(Inputs { files: mappings, databases: Arc::new(databases), site }),
             Ok(_) => Err(faults),
             Err(found) => Err(faults.into_iter().chain(found.iter().map(ToString::to_string)).collect()),
         }

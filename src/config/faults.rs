@@ -42,6 +42,11 @@ impl Fault {
         Fault { file: file.to_owned(), line: place.map(|place| place.0), column: place.map(|place| place.1), what }
     }
 
+    /// A fault whose place is where a piece of the text stands first.
+    pub(super) fn at_text(file: &str, text: &str, piece: &str, what: String) -> Fault {
+        Fault::at(file, text, text.find(piece), what)
+    }
+
     /// A fault of what a key says. The first line that begins with the key, or with a section of that name, is its place.
     pub(super) fn at_key(file: &str, text: &str, key: &str, what: String) -> Fault {
         let mut offset = 0;

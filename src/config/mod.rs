@@ -36,6 +36,7 @@ mod faults;
 pub mod header;
 mod openai;
 mod place;
+mod redaction;
 mod routes;
 mod secret;
 mod settings;
@@ -50,6 +51,7 @@ pub use faults::Fault;
 pub use place::open_store;
 pub use openai::{OpenAiSource, OpenAiState, TenantListing};
 pub use place::{Cloud, Place, StoreAccess, store_answer};
+pub use redaction::{Redaction, RedactionAction, RedactionRule};
 pub use routes::{Dedupe, Filter, Take, Target, Unrouted};
 pub use secret::{Secret, SecretRef};
 pub use settings::{

@@ -159,6 +159,8 @@ pub struct Files {
     pub mappings: Option<String>,
     /// File that gives security tags other severities or switches them off. Default: none, every tag as shipped.
     pub tags: Option<String>,
+    /// File of what the site does not let out (docs/redaction.md): paths whose values are dropped, hashed or masked. Default: none.
+    pub redaction: Option<String>,
     /// City database in MaxMind's format. Default: none, no places.
     pub geo_city: Option<String>,
     /// ASN database in MaxMind's format. Default: none, no network owners.

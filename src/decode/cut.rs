@@ -88,13 +88,15 @@ pub struct Cutter {
     signature: Vec<u8>,
     /// Bytes that may still be looked at.
     budget: usize,
+    /// The structure was lost since the envelope was opened: what looks like its end may be that of a record cut short.
+    has_lost: bool,
 }
 
 impl Cutter {
     /// A cutter that stands before a top-level value. `budget`: bytes that may be read again in search of records; a multiple of the
     /// text's length, so that hostile text costs linear time. More is earned with every byte cut.
     pub fn new(lists: bool, budget: usize) -> Self {
-        Cutter { mode: Mode::Top, lists, scanner: Scanner::default(), signature: Vec::new(), budget }
+        Cutter { mode: Mode::Top, lists, scanner: Scanner::default(), signature: Vec::new(), budget, has_lost: false }
     }
 
     /// Whether it stands within an envelope.
@@ -137,6 +139,7 @@ impl Cutter {
                     None | Some(b']') => self.whole(text, at, last),
                     Some(_) => {
                         self.mode = Mode::Elements { member: false, opened: true };
+                        self.forget_faults();
                         Step::Envelope { end: at + 1 }
                     }
                 }
@@ -181,6 +184,7 @@ impl Cutter {
                     Some(b']') => {}
                     _ => {
                         self.mode = Mode::Elements { member: true, opened: true };
+                        self.forget_faults();
                         return Step::Envelope { end: value + 1 };
                     }
                 }
@@ -275,34 +279,49 @@ impl Cutter {
         Step::Piece { start: at, end, fault: None }
     }
 
-    /// The members behind the records: none of them is a record, unless one is called `records` again.
+    /// The members behind the records: none of them is a record, unless one is called `records` again. Once the structure was lost, members
+    /// that no envelope has are the rest of a record and come out as a broken piece.
     fn tail(&mut self, text: &[u8], from: usize, last: bool) -> Step {
-        let mut at = from;
+        let start = skip_commas(text, from);
+        let mut at = start;
+        let mut is_rest = false;
         loop {
+            let end = at;
             at = skip_commas(text, at);
+            let rest = |end| Step::Piece { start, end, fault: Some(Fault::Structure) };
             match text.get(at) {
-                None if last => return Step::End,
+                None if last => return if is_rest { rest(end) } else { Step::End },
                 None => return Step::More,
                 Some(b'}') => {
                     self.mode = Mode::Top;
-                    return Step::Envelope { end: at + 1 };
+                    return if is_rest { rest(at + 1) } else { Step::Envelope { end: at + 1 } };
                 }
                 _ => {}
             }
             let name = at;
             let value = match self.member(text, at, last) {
                 Ok(value) => value,
-                Err(lost) => return self.lost(text, name, lost, last),
+                Err(lost) => return self.lost(text, if is_rest { start } else { name }, lost, last),
             };
             if self.holds_records(text, name) && text.get(value) == Some(&b'[') {
+                if is_rest {
+                    return rest(end);
+                }
                 self.mode = Mode::Elements { member: true, opened: true };
                 return Step::Envelope { end: value + 1 };
             }
+            is_rest |= (self.has_lost || self.scanner.has_single) && !is_envelope_member(text, name);
             match self.scanner.value(text, value, last) {
                 Ok(end) => at = end,
-                Err(lost) => return self.lost(text, name, lost, last),
+                Err(lost) => return self.lost(text, if is_rest { start } else { name }, lost, last),
             }
         }
+    }
+
+    /// A new envelope was opened.
+    fn forget_faults(&mut self) {
+        self.has_lost = false;
+        self.scanner.has_single = false;
     }
 
     /// Cuts the broken bytes from `start` off before the next place where a record begins.
@@ -355,6 +374,7 @@ impl Cutter {
         }
         self.budget = self.budget.saturating_sub(spent);
         self.mode = mode;
+        self.has_lost = true;
         while end > start + 1 && matches!(text[end - 1], b' ' | b'\n' | b'\r' | b'\t' | b',') {
             end -= 1;
         }
@@ -464,4 +484,28 @@ impl Cutter {
         self.scanner.deepest = deepest;
         (at.min(text.len()), ended)
     }
+}
+
+/// Whether the quoted name at `at` is one that envelopes have beside their records.
+fn is_envelope_member(text: &[u8], at: usize) -> bool {
+    const NAMES: [&[u8]; 13] = [
+        b"records",
+        b"value",
+        b"data",
+        b"object",
+        b"has_more",
+        b"first_id",
+        b"last_id",
+        b"nextLink",
+        b"tables",
+        b"name",
+        b"columns",
+        b"rows",
+        b"@odata.",
+    ];
+    let rest = &text[(at + 1).min(text.len())..];
+    NAMES.iter().any(|name| {
+        let is_whole = name.ends_with(b".") || matches!(rest.get(name.len()), Some(b'"' | b'\''));
+        is_whole && rest.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
+    })
 }

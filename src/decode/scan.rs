@@ -74,6 +74,8 @@ pub struct Scanner {
     stack: Vec<u8>,
     /// The deepest nesting of the last scanned value; a scalar has 0.
     pub deepest: usize,
+    /// A text in single quotes was met since somebody set this to false: it may have swallowed the ends of records.
+    pub has_single: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -143,7 +145,9 @@ impl Scanner {
                     let end = if byte == b'"' {
                         double_quoted(text, at).ok_or(Lost { resume: token, ended: true })?
                     } else {
-                        single_quoted(text, at, last).map_err(|ended| Lost { resume: token, ended })?
+                        let end = single_quoted(text, at, last).map_err(|ended| Lost { resume: token, ended })?;
+                        self.has_single = true;
+                        end
                     };
                     expect = if expect == Expect::Name { Expect::Colon } else { Expect::After };
                     at = end;

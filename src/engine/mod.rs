@@ -16,6 +16,7 @@
 
 pub mod codes;
 mod outcome;
+pub mod site;
 #[cfg(test)]
 mod tests;
 mod worker;
@@ -68,6 +69,8 @@ pub struct Engine {
     /// The paths that each mapping names, by mapping, as the first view has it.
     known: Vec<KnownPaths>,
     redactor: Redactor,
+    /// What the site does not let out.
+    site: Option<Box<site::Site>>,
     settings: Settings,
 }
 
@@ -131,7 +134,7 @@ impl Engine {
         if found.iter().any(|found| found.severity == Severity::Error) {
             return Err(found);
         }
-        Ok((Engine { classifier, plans, by_name, known: known_paths, redactor: Redactor::new(), settings }, found))
+        Ok((Engine { classifier, plans, by_name, known: known_paths, redactor: Redactor::new(), site: None, settings }, found))
     }
 
     /// The limits a worker of this engine is made with.
@@ -167,7 +170,9 @@ impl Engine {
             worker.start_over();
             outcomes.clear();
             let told = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
-            let detail = format!("the program failed on this message: {}", told.unwrap_or("no reason given"));
+            // A panic's words may quote a value; under a site's rules nobody can tell which.
+            let told = told.filter(|_| self.site.is_none()).unwrap_or("no reason given");
+            let detail = format!("the program failed on this message: {told}");
             self.reject(outcomes, 0, Reject { stage: Stage::Panic, code: "panic", path: String::new(), detail });
         }
     }
@@ -209,7 +214,7 @@ impl Engine {
                     worker.doc.nodes.truncate(nodes);
                 }
                 Found::Broken { code, detail, .. } => {
-                    let detail = self.redacted(detail);
+                    let detail = if self.site.is_some() { "(not shown: the site redacts)".to_owned() } else { self.redacted(detail) };
                     self.reject(outcomes, finding, Reject { stage: Stage::Decode, code, path: String::new(), detail });
                 }
                 Found::Empty { reason, .. } => {
@@ -250,6 +255,7 @@ impl Engine {
             }
         };
         let is_row = worker.facts.shape == classify::Shape::LogAnalytics;
+        let root = self.site.as_ref().map_or(root, |site| site.record(worker, root, Some(mapping)));
         let context = RecordContext { record: root, is_row, max_event_bytes: self.settings.max_event_bytes };
         for (view, plan) in self.plans.get(mapping as usize).into_iter().flatten().enumerate() {
             worker.state.repair = repair;

@@ -10,6 +10,7 @@ use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use super::route::{Fate, Known, NO_OUTPUT, OTHER_OUTPUT, Router, numbers};
 use super::window::REPEAT;
 use crate::config::{Emit, Settings, Unrouted};
+use crate::engine::site::{SiteRules, Whose};
 use crate::engine::{Engine, Message, NO_MAPPING, Outcome, Outcomes, Stage, Timestamp, View, Worker};
 use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
@@ -23,6 +24,8 @@ pub struct Inputs {
     pub files: Files,
     /// The databases, in memory.
     pub databases: Arc<Databases>,
+    /// What the site does not let out.
+    pub site: Option<SiteRules>,
 }
 
 /// Reads the inputs, at the start and at every reload.
@@ -58,6 +61,8 @@ pub struct EngineMills {
     router: Arc<Router>,
     /// Name and text of the settings, when they choose events.
     chooser: Option<(String, String)>,
+    /// An output gets messages as they came.
+    has_raw: bool,
     pins: Vec<(String, String)>,
     load: Load,
     /// For questions outside the workers' flow.
@@ -105,6 +110,7 @@ impl EngineMills {
             views,
             router: Arc::new(Router::new(&settings.output, &outputs, settings.run.unrouted)),
             chooser,
+            has_raw: settings.output.iter().any(|output| output.emit == Emit::Raw),
             pins,
             load,
             aside: Mutex::new(None),
@@ -112,8 +118,22 @@ impl EngineMills {
     }
 }
 
+impl EngineMills {
+    /// Asks the engine with a worker that no thread has.
+    fn aside<T>(&self, ask: impl FnOnce(&Loaded, &mut Worker) -> Option<T>) -> Option<T> {
+        let loaded = self.current.load();
+        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = Arc::as_ptr(&loaded) as usize;
+        if aside.as_ref().is_none_or(|(of, _)| *of != identity) {
+            *aside = Some((identity, loaded.worker()));
+        }
+        let (_, worker) = aside.as_mut()?;
+        ask(&loaded, worker)
+    }
+}
+
 fn build(load: &Load, views: &[View], pins: &[(String, String)], chooser: Option<&(String, String)>) -> Result<Loaded, Vec<String>> {
-    let Inputs { mut files, databases } = load()?;
+    let Inputs { mut files, databases, site } = load()?;
     if let Some((name, text)) = chooser {
         files.add_chooser(name, text, true);
     }
@@ -123,7 +143,7 @@ fn build(load: &Load, views: &[View], pins: &[(String, String)], chooser: Option
             faults.push(format!("an output wants the profile `{profile}`, which no mapping has"));
         }
     }
-    let (engine, warnings) = match Engine::build(&files, views, crate::engine::Settings::default()) {
+    let (mut engine, warnings) = match Engine::build(&files, views, crate::engine::Settings::default()) {
         Ok(built) => built,
         Err(found) => {
             faults.push(mapping::render(&found, &files, false));
@@ -132,6 +152,9 @@ fn build(load: &Load, views: &[View], pins: &[(String, String)], chooser: Option
     };
     if !warnings.is_empty() {
         tracing::warn!(count = warnings.len(), "the mappings have warnings; `udmill check` lists them");
+    }
+    if let Some(found) = site.and_then(|rules| engine.redact_site(&rules).err()) {
+        faults.extend(found);
     }
     let mut numbers = HashMap::new();
     for (topic, name) in pins {
@@ -160,6 +183,11 @@ fn build(load: &Load, views: &[View], pins: &[(String, String)], chooser: Option
 }
 
 impl Loaded {
+    /// Whose paths are meant for a body of which only the bytes are known.
+    fn whose_aside(&self) -> Whose {
+        if self.pins.is_empty() { Whose::Found } else { Whose::Anyone }
+    }
+
     fn worker(&self) -> Worker {
         // Nothing but speed may depend on the hashers' keys; they are random so that nobody can choose texts that collide.
         let seed = RandomState::new().hash_one(0u8);
@@ -177,6 +205,7 @@ impl Mills for EngineMills {
             loaded,
             current: Arc::clone(&self.current),
             router: Arc::clone(&self.router),
+            has_raw: self.has_raw,
             outcomes: Outcomes::default(),
             rejected: Vec::new(),
             reasons: HashMap::new(),
@@ -194,14 +223,17 @@ impl Mills for EngineMills {
     }
 
     fn cut(&self, body: &[u8], index: u32) -> Option<Vec<u8>> {
-        let loaded = self.current.load();
-        let mut aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
-        let identity = Arc::as_ptr(&loaded) as usize;
-        if aside.as_ref().is_none_or(|(of, _)| *of != identity) {
-            *aside = Some((identity, loaded.worker()));
+        self.aside(|loaded, worker| loaded.engine.letter(worker, body, index, loaded.whose_aside()))
+    }
+
+    fn outgoing(&self, body: &[u8], is_letter: bool) -> Option<Vec<u8>> {
+        if !self.current.load().engine.redacts() {
+            return None;
         }
-        let (_, worker) = aside.as_mut()?;
-        loaded.engine.cut(worker, body, index).map(<[u8]>::to_vec)
+        self.aside(|loaded, worker| match is_letter {
+            true => Some(loaded.engine.whole_letter(worker, body, loaded.whose_aside())),
+            false => loaded.engine.raw_copy(worker, body, loaded.whose_aside()),
+        })
     }
 
     fn redact(&self, bytes: &[u8]) -> Vec<u8> {
@@ -229,6 +261,7 @@ struct EngineMill {
     current: Arc<ArcSwap<Loaded>>,
     worker: Worker,
     router: Arc<Router>,
+    has_raw: bool,
     outcomes: Outcomes,
     /// Findings that were rejected in this message, with what is known of them.
     rejected: Vec<(u32, MilledReject)>,
@@ -254,11 +287,15 @@ impl Mill for EngineMill {
             self.caches = [(0, 0); 2];
             self.drift.clear();
         }
+        let loaded = Arc::clone(&self.loaded);
+        let pin = loaded.pins.get(message.topic).copied();
+        let whose = pin.map_or(Whose::Found, Whose::Pinned);
+        if self.has_raw {
+            out.raw = loaded.engine.raw_copy(&mut self.worker, message.bytes, whose);
+        }
         if self.router.is_idle() {
             return;
         }
-        let loaded = Arc::clone(&self.loaded);
-        let pin = loaded.pins.get(message.topic).copied();
         let received = message.received_ms.map(Timestamp);
         loaded.engine.process(&mut self.worker, Message { body: message.bytes, received, pin }, &mut self.outcomes);
         out.tally.records += u64::from(self.outcomes.records);
@@ -347,7 +384,7 @@ impl Mill for EngineMill {
         }
         if !self.rejected.is_empty() {
             let rejected = &mut self.rejected;
-            loaded.engine.cut_each(&mut self.worker, message.bytes, |finding, bytes| {
+            loaded.engine.letter_each(&mut self.worker, message.bytes, whose, |finding, bytes| {
                 // Both run in the order of the body.
                 if let Ok(at) = rejected.binary_search_by_key(&finding, |(finding, _)| *finding) {
                     rejected[at].1.bytes = Some(bytes.to_vec());
@@ -426,7 +463,7 @@ mod tests {
 
     fn mills(text: &str) -> Result<EngineMills, Vec<String>> {
         let settings = Settings::read("x.toml", text).expect("no faults");
-        EngineMills::new(&settings, Box::new(|| Ok(Inputs { files: mapping::built_in(), databases: Arc::default() })))
+        EngineMills::new(&settings, Box::new(|| Ok(Inputs { files: mapping::built_in(), databases: Arc::default(), site: None })))
     }
 
     #[test]
@@ -652,6 +689,47 @@ mod tests {
         let counted: Vec<_> = out.tally.tags.iter().map(|((mapping, tag), count)| (&**mapping, &**tag, *count)).collect();
         assert_eq!(counted, [("openai/audit", "openai_scim_off", 1)], "once: the documented view has no tags");
         assert!(counted.iter().all(|(mapping, tag, _)| known.iter().any(|(known, name)| &**known == *mapping && &**name == *tag)));
+    }
+
+    #[test]
+    fn a_site_keeps_its_values_back_in_every_output() {
+        let settings = Settings::read(
+            "x.toml",
+            &SETTINGS.replace("name = \"b\"\ntopic = \"tb\"\nprofile = \"typed\"", "name = \"b\"\ntopic = \"tb\"\nemit = \"raw\""),
+        );
+        let settings = settings.expect("no faults");
+        let rule = crate::engine::site::SiteRule {
+            paths: vec!["actor.session.ip_address".to_owned()],
+            mappings: Vec::new(),
+            action: crate::plan::site::Action::Mask,
+        };
+        let load = move || {
+            let site = SiteRules { rules: vec![rule.clone()], ..SiteRules::default() };
+            Ok(Inputs { files: mapping::built_in(), databases: Arc::default(), site: Some(site) })
+        };
+        let mills = EngineMills::new(&settings, Box::new(load)).expect("built-in mappings");
+        let login = |more: &str| {
+            format!(
+                r#"{{"id":"audit_log-1","type":"login.succeeded"{more},"actor":{{"type":"session","session":{{"ip_address":"192.0.2.77"}}}}}}"#
+            )
+        };
+        let broken = login(r#","x" "y""#);
+        let body = format!("[{},{},{broken}]", login(r#","effective_at":1767225600"#), login(""));
+        let mut mill = mills.mill(0);
+        let mut out = MilledMessage::default();
+        mill.process(MessageIn { topic: "in", bytes: body.as_bytes(), received_ms: None, seen: None }, &mut out);
+        let mut told: Vec<u8> = out.events().iter().flat_map(|event| out.value(event).to_vec()).collect();
+        assert_eq!((out.events().is_empty(), out.rejects().len()), (false, 2));
+        told.extend(format!("{:?}", out.rejects()).into_bytes());
+        out.rejects().iter().for_each(|reject| told.extend(reject.bytes.clone().expect("the mill has them at hand")));
+        let raw = out.raw.clone().expect("an output takes messages as they came");
+        assert_eq!(Some(&raw), mills.outgoing(body.as_bytes(), false).as_ref());
+        assert!(raw.starts_with(b"{\"records\":[{\"id\"") && raw.windows(15).any(|text| text == b"udmill_withheld"));
+        told.extend(raw);
+        told.extend((0..3).flat_map(|record| mills.cut(body.as_bytes(), record).expect("it is there")));
+        told.extend(mills.outgoing(body.as_bytes(), true).expect("letters are redacted"));
+        let told = String::from_utf8_lossy(&told);
+        assert!(!told.contains("192.0.2.77") && told.contains("[redacted:site]"), "{told}");
     }
 
     #[test]

@@ -73,6 +73,8 @@ pub struct MilledMessage {
     arena: Vec<u8>,
     events: Vec<MilledEvent>,
     rejects: Vec<MilledReject>,
+    /// What outputs of raw messages get when the site lets out less than what came.
+    pub raw: Option<Vec<u8>>,
     /// Counts for the metrics. Not emptied by [`MilledMessage::clear`]: the worker hands it on in batches.
     pub tally: Tally,
 }
@@ -92,6 +94,7 @@ impl MilledMessage {
         self.arena.clear();
         self.events.clear();
         self.rejects.clear();
+        self.raw = None;
     }
 
     /// Begins an event: `key` is the message key, the texts become headers; then the value is appended to [`EventWriter::value`].
@@ -192,6 +195,11 @@ pub trait Mills: Send + Sync {
 
     /// The bytes of record `index` within a body; `None` when the body cannot be cut.
     fn cut(&self, body: &[u8], index: u32) -> Option<Vec<u8>>;
+
+    /// A whole body as it may leave, for a dead letter or an output of raw messages; `None` when that is as it came.
+    fn outgoing(&self, _body: &[u8], _is_letter: bool) -> Option<Vec<u8>> {
+        None
+    }
 
     /// The same bytes with secrets and personal texts blacked out, for `dead_letter.content = "redacted"`.
     fn redact(&self, bytes: &[u8]) -> Vec<u8>;

@@ -47,7 +47,7 @@ fn mark(metadata: &Metadata) -> Mark {
 /// Looks at every file that a reload would read. Links are followed, so a swapped link is a change.
 fn look(files: &Files) -> Look {
     let mut seen = Look::new();
-    for path in [&files.mappings, &files.tags, &files.geo_city, &files.geo_asn].into_iter().flatten() {
+    for path in [&files.mappings, &files.tags, &files.redaction, &files.geo_city, &files.geo_asn].into_iter().flatten() {
         look_at(Path::new(path), 0, &mut seen);
     }
     seen

@@ -79,7 +79,7 @@ impl Shared {
         let record = cut.as_ref().and(reject.record);
         let bytes = match cut {
             Some(bytes) => bytes,
-            None => ticket.claim_whole_body().then(|| body.clone())?,
+            None => ticket.claim_whole_body().then(|| self.mills.outgoing(body, true).unwrap_or_else(|| body.clone()))?,
         };
         let here = (&*ticket.partition.topic, ticket.partition.number, ticket.taken.offset);
         let origin = ticket.taken.origin.as_ref().map_or(here, |origin| (&*origin.topic, origin.partition, origin.offset));
@@ -142,8 +142,8 @@ impl Shared {
         numbered.filter(|(_, output)| output.emit == Emit::Raw && wanted(output)).collect()
     }
 
-    /// Sends a message as it came. It is already counted in the ticket, when the output is required.
-    fn send_raw(&self, ticket: &Arc<Ticket>, number: u16, output: &Output) {
+    /// Sends a message as it came, or what the site lets out of it. It is already counted in the ticket, when the output is required.
+    fn send_raw(&self, ticket: &Arc<Ticket>, number: u16, output: &Output, copy: Option<&[u8]>) {
         let mut headers = vec![
             (header::EMIT, "raw".to_owned()),
             (header::TOPIC, ticket.partition.topic.to_string()),
@@ -151,7 +151,10 @@ impl Shared {
             (header::OFFSET, ticket.taken.offset.to_string()),
         ];
         headers.extend(ticket.taken.received_ms.map(|received_ms| (header::RECEIVED, received_ms.to_string())));
-        let message = OutMessage { topic: &output.topic, key: b"", value: &ticket.taken.body, headers: &borrowed(&headers) };
+        // A mill that panicked has left no copy.
+        let late = if copy.is_none() { self.mills.outgoing(&ticket.taken.body, false) } else { None };
+        let value = copy.or(late.as_deref()).unwrap_or(&ticket.taken.body);
+        let message = OutMessage { topic: &output.topic, key: b"", value, headers: &borrowed(&headers) };
         if !output.required {
             return self.send_spare(number, &message);
         }
@@ -335,7 +338,7 @@ impl Worker<'_> {
             self.shared.send(&message, self.shared.owed(ticket, what));
         }
         for (number, output) in raw_events {
-            self.shared.send_raw(ticket, number, output);
+            self.shared.send_raw(ticket, number, output, self.out.raw.as_deref());
         }
         for letter in &letters {
             self.shared.send_letter(ticket, letter);

@@ -66,7 +66,7 @@ type Events = BTreeMap<Vec<u8>, blake3::Hash>;
 
 /// What the engine makes of all messages when nothing goes wrong: events by output and the number of dead letters.
 fn expected(settings: &Settings) -> Result<([Events; 2], usize), String> {
-    let load = || Ok(Inputs { files: udmill::mapping::built_in(), databases: std::sync::Arc::default() });
+    let load = || Ok(Inputs { files: udmill::mapping::built_in(), databases: std::sync::Arc::default(), site: None });
     let mills = EngineMills::new(settings, Box::new(load)).map_err(|faults| faults.join("\n"))?;
     let (mut mill, mut out) = (mills.mill(0), MilledMessage::default());
     let (mut events, mut letters) = ([Events::new(), Events::new()], 0);

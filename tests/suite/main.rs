@@ -28,6 +28,7 @@ mod openai;
 mod properties;
 mod protobuf;
 mod readme;
+mod redaction;
 mod reference_rows;
 #[cfg(all(feature = "kafka", unix))]
 mod reload;
