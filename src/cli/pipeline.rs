@@ -10,8 +10,8 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
-use crate::sink::letter_file::DeadLetter;
 use super::summary::Tally;
+use crate::sink::letter_file::DeadLetter;
 
 /// A batch is handed on when its messages reach this many bytes: large enough that handing over costs nothing, small enough that
 /// two threads share a small file.

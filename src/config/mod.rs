@@ -47,9 +47,9 @@ pub use blob::{BlobCheckpoints, BlobSource};
 pub use connection::{Connection, ConnectionKind, Mechanism, Protocol, Security};
 pub use eventhubs::{Access, BlobStore, Checkpoints, Credential, EventHubsSink, EventHubsSource, Namespace};
 pub use faults::Fault;
+pub use openai::{OpenAiSource, OpenAiState, TenantListing};
 #[cfg(feature = "objects")]
 pub use place::open_store;
-pub use openai::{OpenAiSource, OpenAiState, TenantListing};
 pub use place::{Cloud, Place, StoreAccess, store_answer};
 pub use redaction::{Redaction, RedactionAction, RedactionRule};
 pub use routes::{Dedupe, Filter, Take, Target, Unrouted};

@@ -91,7 +91,22 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["telemetry"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code, what people ask for, and the admin port's list.
-    ("serde_json", &["udm", "mapping", "config", "cli", "insight", "telemetry/drift", "source/eventhubs", "source/blob", "source/openai", "sink/letter_file", "sink/raw_line"]),
+    (
+        "serde_json",
+        &[
+            "udm",
+            "mapping",
+            "config",
+            "cli",
+            "insight",
+            "telemetry/drift",
+            "source/eventhubs",
+            "source/blob",
+            "source/openai",
+            "sink/letter_file",
+            "sink/raw_line",
+        ],
+    ),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
     ("anstream", &["cli"]),

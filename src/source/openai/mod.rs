@@ -17,8 +17,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use self::book::{Book, BookFault, FileBook};
 pub use self::client::Client;
-pub use self::once::look;
 use self::collector::{Collector, Note, Rules, Step};
+pub use self::once::look;
 use self::state::{Listing, State};
 use super::Source;
 use super::kafka::{Keeper, SourceMessage};
@@ -289,7 +289,15 @@ impl OpenAiSource {
                 self.keeper.paused(false);
             }
             let headers = Vec::new();
-            self.keeper.message(&SourceMessage { topic, partition: 0, offset, received_ms: Some(now_ms()), body: &event.bytes, headers, place: None });
+            self.keeper.message(&SourceMessage {
+                topic,
+                partition: 0,
+                offset,
+                received_ms: Some(now_ms()),
+                body: &event.bytes,
+                headers,
+                place: None,
+            });
         }
         let wanted = head.next_offset + batch.events.len() as i64;
         while !batch.events.is_empty() && turn.settled[index] < wanted {
