@@ -55,7 +55,7 @@ pub enum Step {
         /// `None` when its structure is whole.
         fault: Option<Fault>,
     },
-    /// Bytes of an envelope: its head up to and with `[`, or its tail from `]`.
+    /// Bytes of an envelope: its head up to and with `[`, its tail from `]`, or the space behind one that was never closed.
     Envelope {
         /// After its last byte.
         end: usize,
@@ -246,8 +246,9 @@ impl Cutter {
             }
             // A new line without a comma before it: the envelope was never closed and something else begins.
             Some(b'{' | b'[') if !opened && at > from && text[at - 1] == b'\n' && !text[from..at].contains(&b',') => {
+                // A step of its own: asking for more text must not change where the cutter stands.
                 self.mode = Mode::Top;
-                return self.top(text, at, last);
+                return Step::Envelope { end: at };
             }
             Some(_) => {}
         }

@@ -167,14 +167,16 @@ impl Framer {
     /// line that opens, is one; it need not be read closer than that.
     fn line(&self) -> Line {
         let start = skip_space(&self.buffer, self.at);
-        let text = &self.buffer[start..];
+        // Judged by so many bytes and no more, so that no chunking can change the verdict.
+        let limit = LINE_BYTES.min(self.max);
+        let text = &self.buffer[start..self.buffer.len().min(start + limit)];
         if !matches!(text.first(), Some(b'{' | b'[')) {
             return Line::No;
         }
-        let limit = LINE_BYTES.min(self.max);
-        let end = match memchr::memchr(b'\n', &text[..text.len().min(limit)]) {
+        let is_cut = text.len() == limit;
+        let end = match memchr::memchr(b'\n', text) {
             Some(end) => end,
-            None if text.len() >= limit => return Line::No,
+            None if is_cut => return Line::No,
             None if self.finished => text.len(),
             None => return Line::More,
         };
@@ -184,10 +186,11 @@ impl Framer {
         }
         match text.get(skip_space(text, end)) {
             Some(b'{' | b'[') => Line::Ends(start + line.len()),
-            None if self.finished => Line::Ends(start + line.len()),
             // Blank lines could go on for ever; past a frame's length the careful way decides.
-            None if text.len() < limit => Line::More,
-            _ => Line::No,
+            None if is_cut => Line::No,
+            None if self.finished => Line::Ends(start + line.len()),
+            None => Line::More,
+            Some(_) => Line::No,
         }
     }
 }

@@ -63,6 +63,24 @@ fn streams() {
 }
 
 #[test]
+fn waiting_for_more_changes_nothing() {
+    let record = r#"{"time":1,"category":2}"#;
+    // The line end says that the array before it was never closed, whether or not the line behind it is there yet.
+    let text = format!("][{record}\n{record}}}");
+    let expected = ["][".to_string(), record.to_string(), format!("{record}}}")];
+    for size in 1..=text.len() {
+        let found: Vec<String> = frames(text.as_bytes(), 25, &[size]).into_iter().map(|(_, text)| text).collect();
+        assert_eq!(found, expected, "chunks of {size}");
+    }
+    // Nor does it matter whether the next line begins before or behind the length of a frame.
+    let text = format!("{record}\"a\"{record}\n\n{{");
+    let whole = frames(text.as_bytes(), 50, &[text.len()]);
+    for size in 1..text.len() {
+        assert_eq!(frames(text.as_bytes(), 50, &[size]), whole, "chunks of {size}");
+    }
+}
+
+#[test]
 fn memory_stays_bounded() {
     let mut framer = Framer::new(1 << 16);
     framer.push(b"{\"records\":[");

@@ -1,7 +1,6 @@
 //! What the sink gave back: sent again, turned into dead letters, or the end.
 //!
 //! A thread of its own does this, because the sink's thread must go on bringing acknowledgements while this one waits for room.
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -53,7 +52,7 @@ fn one(failure: Failure, shared: &Shared) {
                 tracing::warn!(code = refused.code, "sink: {text}");
             }
             let plain = backoff(owed.failures);
-            wait(shared, plain + plain.mul_f64(jitter() / 4.0));
+            wait(shared, plain + plain.mul_f64(crate::sink::jitter() / 4.0));
             resend(owed, &refused.message, shared);
         }
         // Another message in the same request may be the large one.
@@ -113,12 +112,6 @@ fn resend(owed: Box<Owed>, message: &crate::sink::kafka::OwnedMessage, shared: &
 
 fn backoff(failures: u32) -> Duration {
     BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX)
-}
-
-/// A number from 0 to below 1, so that processes that failed together do not come back together.
-pub fn jitter() -> f64 {
-    // Keyed anew for every call; no more chance than that is needed.
-    (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// Waits, but not past the end of the process.

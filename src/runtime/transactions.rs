@@ -440,5 +440,5 @@ impl OffsetWriter for Transactions {
 /// Doubles, bounded, and up to a quarter longer, so that several processes do not come back together.
 fn backoff(failures: u32) -> Duration {
     let plain = BACKOFF_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-    plain + plain.mul_f64(super::repair::jitter() / 4.0)
+    plain + plain.mul_f64(crate::sink::jitter() / 4.0)
 }

@@ -10,3 +10,10 @@ pub mod eventhubs;
 pub mod kafka;
 pub mod letter_file;
 pub mod raw_line;
+
+/// A number from 0 to below 1, so that processes that failed together do not come back together.
+pub fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    // Keyed anew for every call; no more chance than that is needed.
+    (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64
+}

@@ -5,6 +5,8 @@ pub mod blob;
 pub mod eventhubs;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(any(feature = "eventhubs", feature = "objects", feature = "openai"))]
+mod lasting;
 #[cfg(feature = "openai")]
 pub mod openai;
 pub mod redrive;
@@ -18,4 +20,10 @@ pub trait Source: Send {
     ///
     /// Nothing more can be read; what is settled was committed as far as that goes.
     fn run(&self) -> Result<(), String>;
+}
+
+/// Milliseconds since the Unix epoch by the local clock.
+#[cfg(any(feature = "objects", feature = "openai"))]
+pub fn now_ms() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

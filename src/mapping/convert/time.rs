@@ -225,12 +225,6 @@ fn write_moment(moment: Moment, out: &mut Vec<u8>) -> Result<Output, Fault> {
     // Put together in registers: bytes written one by one would have to be waited for before they can be read as a block.
     let date = [c0, c1, y0, y1, b'-', m0, m1, b'-'];
     let time = [d0, d1, b'T', h0, h1, b':', n0, n1];
-    if moment.digits == 0 {
-        out.extend_from_slice(&date);
-        out.extend_from_slice(&time);
-        out.extend_from_slice(&[b':', s0, s1, b'Z']);
-        return Ok(Output::Text);
-    }
     out.extend_from_slice(&date);
     out.extend_from_slice(&time);
     out.extend_from_slice(&[b':', s0, s1]);

@@ -356,7 +356,7 @@ impl<A: Acks> Shared<A> {
                 }
                 Err(fault) => self.acks.trouble(fault.code, fault.refused, &fault.text),
             }
-            let deadline = Instant::now() + wait + wait.mul_f64(open::chance() / 4.0);
+            let deadline = Instant::now() + wait + wait.mul_f64(crate::sink::jitter() / 4.0);
             while Instant::now() < deadline && !self.given_up.load(Ordering::Acquire) && !lock(&self.queue).ended {
                 std::thread::park_timeout(Duration::from_millis(50));
             }

@@ -1,5 +1,5 @@
 //! A file while it grows, and its name once it is closed.
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::time::Instant;
 
@@ -178,11 +178,6 @@ pub fn shard(topic: &str, arrival: Arrival<'_>) -> usize {
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     (topic, arrival.topic, arrival.partition).hash(&mut hasher);
     hasher.finish() as usize
-}
-
-/// A number from 0 to below 1, so that processes that failed together do not come back together.
-pub fn chance() -> f64 {
-    (RandomState::new().hash_one(0u8) >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// The bytes of a file as they are written.

@@ -21,8 +21,8 @@ use super::growth::{End, Growth, Mark, Piece};
 use super::kept::{Fault, Kept, Positions, Store, Tail};
 use super::listing::{Candidate, Folders, folders};
 use crate::config::{BlobSource as Settings, Place, open_store, store_answer};
-use crate::source::Source;
 use crate::source::kafka::{Keeper, SourceMessage};
+use crate::source::{Source, now_ms};
 
 /// How often room, drain and what is due are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -479,8 +479,4 @@ fn lane_of(name: &str) -> i32 {
     let mut hasher = std::collections::hash_map::DefaultHasher::new();
     name.hash(&mut hasher);
     (hasher.finish() % LANES as u64) as i32
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

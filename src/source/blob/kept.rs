@@ -1,8 +1,7 @@
 //! Positions in blobs, kept in one file or one object.
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
@@ -10,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::growth::Mark;
 use crate::config::{BlobSource as Settings, Place, open_store, store_answer};
+use crate::source::lasting;
 
 /// How far one blob is settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,9 +135,9 @@ impl Store {
         if let Some(path) = &settings.checkpoints.file {
             let path = PathBuf::from(path);
             let named = |error: &dyn std::fmt::Display| format!("checkpoint file `{}`: {error}", path.display());
-            let mut options = OpenOptions::new();
-            let lock = options.create(true).truncate(false).write(true).open(path.with_extension("lock")).map_err(|error| named(&error))?;
-            lock.try_lock().map_err(|_| named(&"another process holds it; one process alone reads these blobs"))?;
+            let lock = lasting::lock(&path.with_extension("lock"))
+                .map_err(|error| named(&error))?
+                .ok_or_else(|| named(&"another process holds it; one process alone reads these blobs"))?;
             return Ok(Store::File { path, _lock: lock });
         }
         let text = settings.checkpoints.object.as_deref().unwrap_or_default();
@@ -187,7 +187,7 @@ impl Store {
         let bytes = positions.write();
         match self {
             Store::File { path, .. } => {
-                write_lasting(path, &bytes).map_err(|error| Fault::Later(format!("checkpoint file `{}`: {error}", path.display())))
+                lasting::write(path, &bytes).map_err(|error| Fault::Later(format!("checkpoint file `{}`: {error}", path.display())))
             }
             Store::Object { store, path, version } => {
                 let mode = version.clone().map_or(PutMode::Create, PutMode::Update);
@@ -219,21 +219,11 @@ fn later(error: Error) -> Fault {
     Fault::Later(store_answer(&error.to_string()))
 }
 
-fn write_lasting(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    // The rename itself is lasting once the folder is synced. `Path::parent` of a bare name is the empty path.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::BlobCheckpoints;
+    use std::path::Path;
 
     fn settings(path: &Path) -> Settings {
         let checkpoints = BlobCheckpoints { file: Some(path.display().to_string()), object: None };

@@ -1,7 +1,6 @@
 //! Positions of one process in one file.
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -13,10 +12,9 @@ use azure_messaging_eventhubs::CheckpointStore;
 use azure_messaging_eventhubs::models::{Checkpoint, Ownership};
 
 use super::position::{Kept, key};
+use crate::source::lasting;
 
 /// A file with all positions; who owns a partition is known in memory only, because a lock keeps a second process away.
-///
-/// The file is written beside its place, synced and renamed over it, so a crash leaves the old or the new positions, never half.
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
@@ -34,9 +32,9 @@ impl FileStore {
     /// The folder cannot be written, another process holds the lock, or the file is not what this program writes.
     pub fn open(path: &Path) -> Result<FileStore, String> {
         let named = |error: &dyn std::fmt::Display| format!("checkpoint file `{}`: {error}", path.display());
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(path.with_extension("lock")).map_err(|error| named(&error))?;
-        lock.try_lock().map_err(|_| named(&"another process holds it; several processes need `checkpoints.blob`"))?;
+        let lock = lasting::lock(&path.with_extension("lock"))
+            .map_err(|error| named(&error))?
+            .ok_or_else(|| named(&"another process holds it; several processes need `checkpoints.blob`"))?;
         let kept = match fs::read(path) {
             Ok(bytes) => super::position::read_all(&bytes).map_err(|error| named(&error))?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => BTreeMap::new(),
@@ -49,14 +47,7 @@ impl FileStore {
     }
 
     fn write(&self, kept: &BTreeMap<String, Kept>) -> std::io::Result<()> {
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        file.write_all(&super::position::write_all(kept))?;
-        file.sync_all()?;
-        fs::rename(&beside, &self.path)?;
-        // The rename itself is lasting once the folder is synced. `Path::parent` of a bare name is the empty path.
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder)?.sync_all()
+        lasting::write(&self.path, &super::position::write_all(kept))
     }
 }
 

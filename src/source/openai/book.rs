@@ -1,9 +1,10 @@
 //! Where it is written down how far the log was read: a trait, and a folder of files behind it.
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::state::{Listing, State};
+use crate::source::lasting;
 
 /// Why something was not written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,11 +70,10 @@ impl FileBook {
         let named = |what: &dyn std::fmt::Display| format!("`source.openai.state.folder` `{}`: {what}", folder.display());
         fs::create_dir_all(folder).map_err(|error| named(&error))?;
         let path = folder.join("lock");
-        let mut lock = OpenOptions::new().create(true).truncate(false).write(true).read(true).open(&path).map_err(|error| named(&error))?;
-        if lock.try_lock().is_err() {
+        let Some(mut lock) = lasting::lock(&path).map_err(|error| named(&error))? else {
             let owner = fs::read_to_string(&path).unwrap_or_default();
             return Err(named(&format!("another process holds it ({}); one collector at a time", owner.trim())));
-        }
+        };
         // Who holds it is for people; the lock itself is what counts.
         let _ = lock.set_len(0).and_then(|()| writeln!(lock, "process {}", std::process::id()));
         Ok(FileBook { folder: folder.to_owned(), _lock: lock })
@@ -97,16 +97,7 @@ impl FileBook {
 
     fn write(&self, state: &State) -> Result<(), String> {
         let path = self.path(state.head.listing);
-        let beside = path.with_extension("new");
-        let written = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&state.write())?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)?;
-            // The rename itself is lasting once the folder is synced.
-            File::open(&self.folder)?.sync_all()
-        };
-        written().map_err(|error: std::io::Error| format!("state `{}` was not written: {error}", path.display()))
+        lasting::write(&path, &state.write()).map_err(|error| format!("state `{}` was not written: {error}", path.display()))
     }
 }
 

@@ -13,15 +13,15 @@ pub mod state;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 pub use self::book::{Book, BookFault, FileBook};
 pub use self::client::Client;
 use self::collector::{Collector, Note, Rules, Step};
 pub use self::once::look;
 use self::state::{Listing, State};
-use super::Source;
 use super::kafka::{Keeper, SourceMessage};
+use super::{Source, now_ms};
 use crate::config::{OpenAiSource as Settings, TenantListing};
 
 /// How often room, drain and waits are looked at.
@@ -78,11 +78,6 @@ pub fn listings(settings: &Settings) -> Vec<Listing> {
         TenantListing::Auto => vec![Listing::Organization, Listing::Tenant],
         TenantListing::Off => vec![Listing::Organization],
     }
-}
-
-/// Milliseconds since the Unix epoch by the local clock.
-pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 impl OpenAiSource {

@@ -1,8 +1,9 @@
 //! One look without a state: from the command line to whoever takes the events.
 use super::collector::{Collector, Note, Step};
 use super::state::{Listing, State};
-use super::{Client, listings, now_ms, rules};
+use super::{Client, listings, rules};
 use crate::config::OpenAiSource as Settings;
+use crate::source::now_ms;
 
 /// Windows in a row that may fail before the look is given up.
 const FAILED_PASSES_MAX: u32 = 2;
