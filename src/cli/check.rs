@@ -23,7 +23,7 @@ use crate::mapping::{self, Diagnostic, Files, table::Span, table::Table};
     udmill check --config /etc/udmill/udmill.toml\n\n\
     Nothing is connected to. Exit codes: 0 no fault; 2 at least one fault, all of which are printed.")]
 pub struct Args {
-    /// Also check the settings of FILE, and the mappings and databases it names
+    /// Also check the settings of FILE, and the mappings, the databases and the admin port's certificate it names
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Also check the mappings of DIR, which extend or replace the built-in ones
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
                 chooser = settings.has_choices().then(|| settings.written.clone());
                 redaction = redaction.or_else(|| settings.files.redaction.as_ref().map(PathBuf::from));
                 profiles.extend(settings.output.iter().filter_map(|output| Some((output.name.clone(), output.profile.clone()?))));
-                for fault in databases(settings) {
+                for fault in databases(settings).into_iter().chain(certificate(settings)) {
                     faults += 1;
                     anstream::eprintln!("{BAD}error{BAD:#}: {shown}: {fault}");
                 }
@@ -139,6 +139,16 @@ fn databases(settings: &Settings) -> Vec<String> {
     if let Err(found) = Databases::new(city, asn) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    faults
+}
+
+/// What is wrong with the certificate of the admin port, or its key.
+fn certificate(settings: &Settings) -> Vec<String> {
+    let Some(tls) = &settings.admin.tls else { return Vec::new() };
+    #[cfg(feature = "kafka")]
+    let faults = crate::telemetry::AdminCertificate::read(&tls.certificate, &tls.key).err().unwrap_or_default();
+    #[cfg(not(feature = "kafka"))]
+    let faults = vec![format!("`admin.tls.certificate` (`{}`): this program was built without the feature `kafka`", tls.certificate)];
     faults
 }
 

@@ -14,8 +14,9 @@ use crate::telemetry::init_log;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     udmill check --config udmill.toml && udmill run --config udmill.toml\n\n\
-    SIGTERM finishes what is in flight and ends; a second one gives it up, to be read again. SIGHUP reloads mappings, tags\n\
-    and databases, and so does a change of their files; the old ones stay when the new ones have a fault.\n\
+    SIGTERM finishes what is in flight and ends; a second one gives it up, to be read again. SIGHUP reloads mappings, tags,\n\
+    databases, and token and certificate of the admin port, and so does a change of their files; the old ones stay when the new ones\n\
+    have a fault.\n\
     Exit codes: 0 everything taken is acknowledged; 1 going on would have lost something, or the time to finish ran out (what was not\n\
     acknowledged is read again); 2 a fault in the settings, mappings or databases.")]
 pub struct Args {

@@ -40,6 +40,7 @@ mod redaction;
 mod routes;
 mod secret;
 mod settings;
+mod start_files;
 mod token;
 
 pub use archive::{ArchiveSink, Compression};
@@ -55,7 +56,8 @@ pub use redaction::{Redaction, RedactionAction, RedactionRule};
 pub use routes::{Dedupe, Filter, Take, Target, Unrouted};
 pub use secret::{Secret, SecretRef};
 pub use settings::{
-    Admin, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink,
+    Admin, AdminTls, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink,
     Source, Start, Wrap,
 };
+pub use start_files::StartFile;
 pub use token::{TokenCache, TokenFault};

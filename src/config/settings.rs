@@ -141,14 +141,28 @@ pub struct Admin {
     /// Address of metrics and health. Default: `127.0.0.1:9464`; port 0 picks a free one and logs it.
     pub listen: SocketAddr,
     /// What `/metrics` and `/drift` ask for as `Authorization: Bearer TOKEN`: `{ env = "NAME" }` or `{ file = "PATH" }`. `/health/live` and
-    /// `/health/ready` answer without, for probes. Default: none, whoever reaches the port reads it.
+    /// `/health/ready` answer without, for probes. A changed file is taken while the process runs. Default: none, whoever reaches the port
+    /// reads it.
     pub token: Option<SecretRef>,
+    /// `[admin.tls]`: the port speaks HTTPS and nothing else. Default: HTTP.
+    pub tls: Option<AdminTls>,
 }
 
 impl Default for Admin {
     fn default() -> Admin {
-        Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: None }
+        Admin { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)), token: None, tls: None }
     }
+}
+
+/// `[admin.tls]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTls {
+    /// File with the port's certificate, PEM, followed by those between it and its authority. Required. A changed file is taken while the
+    /// process runs.
+    pub certificate: String,
+    /// File with its key, PEM (PKCS#8, PKCS#1 or SEC1), without a password. Required. A changed file is taken while the process runs.
+    pub key: String,
 }
 
 /// `[files]`
@@ -165,8 +179,8 @@ pub struct Files {
     pub geo_city: Option<String>,
     /// ASN database in MaxMind's format. Default: none, no network owners.
     pub geo_asn: Option<String>,
-    /// How often these files are looked at; changed ones are reloaded as by SIGHUP, once two looks agree. 0: on SIGHUP only. Unit:
-    /// milliseconds. Default: 10,000.
+    /// How often these files, and those of `[admin]`, are looked at; changed ones are reloaded as by SIGHUP, once two looks agree. 0: on
+    /// SIGHUP only. Unit: milliseconds. Default: 10,000.
     pub watch_interval_ms: Option<u64>,
 }
 

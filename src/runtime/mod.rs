@@ -3,6 +3,8 @@
 //! One thread polls the source and hands messages to the workers by partition; each worker runs a [`Mill`] and gives what comes out to
 //! the sink; the sink's thread settles; one more thread deals with what the sink gave back. Nothing here looks into a message. How the
 //! threads hang together is told in [`run`].
+#[cfg(feature = "kafka")]
+mod admin_keys;
 mod blackout;
 mod budget;
 #[cfg(feature = "openai")]
@@ -16,6 +18,8 @@ mod gate;
 mod hands;
 #[cfg(feature = "kafka")]
 mod intake;
+#[cfg(feature = "kafka")]
+mod look;
 mod mill;
 #[cfg(feature = "kafka")]
 mod reload;

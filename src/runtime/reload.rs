@@ -1,83 +1,125 @@
-//! Mappings, tags and databases are read anew: on SIGHUP, and when their files change.
+//! What is read anew while the process runs: on SIGHUP, and when its files change.
 //!
-//! One thread does both, so two reloads never overtake each other. It looks at the files instead of asking the system to be told of
-//! changes: such notices get lost on network file systems and stay with the old folder when Kubernetes swaps the symbolic link above a
-//! mounted ConfigMap, while a look every few seconds costs one `stat` a file.
-use std::collections::BTreeMap;
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
+//! One thread does both, so two reloads never overtake each other. What belongs together is a [`Part`], and each is taken as a whole or
+//! refused as a whole, so a broken mapping does not keep an expired certificate in force.
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
+use super::admin_keys::admin_keys;
+use super::look::Look;
 use super::mill::Mills;
-use crate::config::Files;
-use crate::telemetry::Metrics;
+use crate::config::{Admin, Files, SecretRef, StartFile};
+use crate::telemetry::{CurrentKeys, Metrics};
 
-/// Folders deeper than this are a loop of links.
-const DEPTH_MAX: usize = 16;
+/// Reads something anew and puts it in force, or says what is wrong, a line each; nothing has changed then.
+type Read = Box<dyn FnMut() -> Result<(), Vec<String>> + Send>;
 
-/// What tells two states of a file apart: length, the times of its content and of its entry in nanoseconds, device and number. The time
-/// of the entry changes also where a copy kept the time of the content.
-type Mark = (u64, i128, i128, u64, u64);
-
-/// What lies at the paths of `[files]`; `None` where nothing can be read.
-type Look = BTreeMap<PathBuf, Option<Mark>>;
-
-#[cfg(unix)]
-fn mark(metadata: &Metadata) -> Mark {
-    use std::os::unix::fs::MetadataExt as _;
-    let nanoseconds = |seconds: i64, part: i64| i128::from(seconds) * 1_000_000_000 + i128::from(part);
-    (
-        metadata.len(),
-        nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-        nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-        metadata.dev(),
-        metadata.ino(),
-    )
+/// What is read together.
+pub struct Part {
+    /// For the log.
+    what: &'static str,
+    paths: Vec<PathBuf>,
+    read: Read,
+    /// What lay there when it was read last; a refused state is not tried again until something changes, so its faults are logged once.
+    loaded: Look,
+    /// What lay there at the last look.
+    last: Look,
+    is_refused: bool,
 }
 
-#[cfg(not(unix))]
-fn mark(metadata: &Metadata) -> Mark {
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    (metadata.len(), modified.map_or(0, |since| since.as_nanos().cast_signed()), 0, 0, 0)
-}
+impl Part {
+    /// Of what lies at the paths now and counts as loaded.
+    fn new(what: &'static str, paths: Vec<PathBuf>, read: Read) -> Part {
+        let loaded = Look::at(&paths);
+        Part { what, paths, read, last: loaded.clone(), loaded, is_refused: false }
+    }
 
-/// Looks at every file that a reload would read. Links are followed, so a swapped link is a change.
-fn look(files: &Files) -> Look {
-    let mut seen = Look::new();
-    for path in [&files.mappings, &files.tags, &files.redaction, &files.geo_city, &files.geo_asn].into_iter().flatten() {
-        look_at(Path::new(path), 0, &mut seen);
+    /// Mappings, tags, redaction and databases.
+    pub fn mappings(files: &Files, mills: Arc<dyn Mills>, metrics: &Arc<Metrics>) -> Part {
+        let named = [&files.mappings, &files.tags, &files.redaction, &files.geo_city, &files.geo_asn];
+        let paths = named.into_iter().flatten().map(PathBuf::from).collect();
+        let metrics = Arc::clone(metrics);
+        let read = move || {
+            mills.reload()?;
+            metrics.begin_tags(mills.tags().iter().map(|(mapping, tag)| (&**mapping, &**tag)));
+            metrics.mappings_generation.inc();
+            Ok(())
+        };
+        Part::new("mappings and databases", paths, Box::new(read))
     }
-    seen
-}
 
-fn look_at(path: &Path, depth: usize, seen: &mut Look) {
-    let metadata = std::fs::metadata(path).ok();
-    let is_folder = metadata.as_ref().is_some_and(Metadata::is_dir);
-    if !is_folder {
-        seen.insert(path.to_owned(), metadata.as_ref().map(mark));
-        return;
+    /// Token and certificate of the admin port; `None` when no file holds any of them.
+    pub fn admin(admin: &Admin, keys: &CurrentKeys) -> Option<Part> {
+        let token = admin.token.as_ref().and_then(|SecretRef { file, .. }| file.as_ref());
+        let tls = admin.tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]);
+        let paths: Vec<PathBuf> = token.into_iter().chain(tls).map(PathBuf::from).collect();
+        let (admin, keys) = (admin.clone(), Arc::clone(keys));
+        let read = move || {
+            keys.store(Arc::new(admin_keys(&admin)?));
+            Ok(())
+        };
+        (!paths.is_empty()).then(|| Part::new("token and certificate of the admin port", paths, Box::new(read)))
     }
-    if depth == DEPTH_MAX {
-        return;
-    }
-    match std::fs::read_dir(path) {
-        Ok(entries) => {
-            for entry in entries.flatten() {
-                // As the loader does: hidden names are an editor's or the mount's own, cases are not mappings.
-                let name = entry.file_name();
-                let name = name.to_string_lossy();
-                let path = entry.path();
-                let is_read = path.is_dir() || name.ends_with(".toml") || name.ends_with(".csv");
-                if is_read && !name.starts_with('.') && !name.ends_with(".cases") {
-                    look_at(&path, depth + 1, seen);
-                }
-            }
+
+    /// Whether it is to be read now.
+    fn is_due(&mut self, asked: bool) -> bool {
+        // Looked at before it is read: what changes meanwhile is seen at the next look.
+        let now = Look::at(&self.paths);
+        // Two equal looks: whoever writes several files, or a large one, has finished.
+        let is_settled = now == self.last;
+        self.last.clone_from(&now);
+        let is_due = asked || (now != self.loaded && is_settled);
+        if is_due {
+            self.loaded = now;
         }
-        Err(_) => {
-            seen.insert(path.to_owned(), None);
+        is_due
+    }
+
+    /// Reads it and tells the log. Answers whether it was taken.
+    fn reload(&mut self, why: &'static str) -> bool {
+        let result = (self.read)();
+        self.is_refused = result.is_err();
+        match result {
+            Ok(()) => tracing::info!(why, "{} reloaded", self.what),
+            Err(faults) => tracing::error!(why, faults = faults.join("; "), "reload refused, the old {} stay", self.what),
+        }
+        !self.is_refused
+    }
+}
+
+/// A file that only a restart reads again: whoever changes it is told so.
+struct Fixed {
+    file: StartFile,
+    path: [PathBuf; 1],
+    /// What lay there at the start.
+    started: Look,
+    told: Look,
+    last: Look,
+}
+
+impl Fixed {
+    fn new(file: StartFile) -> Fixed {
+        let path = [PathBuf::from(&file.path)];
+        let started = Look::at(&path);
+        Fixed { file, path, told: started.clone(), last: started.clone(), started }
+    }
+
+    /// Warns when the file is not what it was at the start: once a change, and whenever a reload was asked for.
+    fn warn(&mut self, asked: bool) {
+        let now = Look::at(&self.path);
+        let is_settled = now == self.last;
+        self.last.clone_from(&now);
+        let is_news = asked || (is_settled && now != self.told);
+        if is_news && now != self.started {
+            tracing::warn!(
+                setting = self.file.setting,
+                file = self.file.path,
+                "this file has changed and is read at the start only; restart the process to use it"
+            );
+            self.told = now;
         }
     }
 }
@@ -88,20 +130,22 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Starts the thread. What lies at the paths now counts as loaded.
+    /// Starts the thread. `interval` lies between two looks; without one nobody looks but on SIGHUP.
     ///
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(files: &Files, mills: Arc<dyn Mills>, metrics: Arc<Metrics>) -> std::io::Result<Reloader> {
+    pub fn start(
+        interval: Option<Duration>,
+        mut parts: Vec<Part>,
+        fixed: Vec<StartFile>,
+        metrics: Arc<Metrics>,
+    ) -> std::io::Result<Reloader> {
         let (ask, asked) = bounded::<()>(1);
-        let interval = files.watch_interval();
-        let files = files.clone();
+        let mut fixed: Vec<Fixed> = fixed.into_iter().map(Fixed::new).collect();
         metrics.reload_last_ok.set(1);
         metrics.mappings_generation.set(1);
         metrics.reload_success_time.set(seconds_now());
-        let mut loaded = look(&files);
-        let mut last = loaded.clone();
         std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
             loop {
                 let why = match interval.map_or_else(|| asked.recv().map_err(Into::into), |interval| asked.recv_timeout(interval)) {
@@ -109,17 +153,9 @@ impl Reloader {
                     Err(RecvTimeoutError::Timeout) => "files",
                     Err(RecvTimeoutError::Disconnected) => return,
                 };
-                // Looked at before they are read: what changes meanwhile is seen at the next look.
-                let now = look(&files);
-                // Two equal looks: whoever writes several files, or a large one, has finished.
-                let is_settled = now == last;
-                last.clone_from(&now);
-                if why == "files" && (now == loaded || !is_settled) {
-                    continue;
-                }
-                // A refused state is not tried again until something changes, so that its faults are logged once.
-                loaded = now;
-                reload(&*mills, &metrics, why);
+                let asked = why == "signal";
+                fixed.iter_mut().for_each(|one| one.warn(asked));
+                reload(&mut parts, &metrics, why);
             }
         })?;
         Ok(Reloader { ask })
@@ -132,60 +168,23 @@ impl Reloader {
     }
 }
 
-fn reload(mills: &dyn Mills, metrics: &Metrics, why: &'static str) {
-    match mills.reload() {
-        Ok(()) => {
-            metrics.begin_tags(mills.tags().iter().map(|(mapping, tag)| (&**mapping, &**tag)));
-            metrics.reload_last_ok.set(1);
-            metrics.reload_success_time.set(seconds_now());
-            metrics.mappings_generation.inc();
-            metrics.reloads.with_label_values(&["ok"]).inc();
-            tracing::info!(why, generation = metrics.mappings_generation.get(), "mappings and databases reloaded");
-        }
-        Err(faults) => {
-            metrics.reload_last_ok.set(0);
-            metrics.reloads.with_label_values(&["refused"]).inc();
-            tracing::error!(why, faults = faults.join("; "), "reload refused, the old mappings and databases stay");
-        }
+/// Reads every part that is due. It counts as one reload, refused when any of them was.
+fn reload(parts: &mut [Part], metrics: &Metrics, why: &'static str) {
+    let taken: Vec<bool> = parts.iter_mut().filter_map(|part| part.is_due(why == "signal").then(|| part.reload(why))).collect();
+    if taken.is_empty() {
+        return;
     }
+    let is_taken = taken.iter().all(|taken| *taken);
+    metrics.reloads.with_label_values(&[if is_taken { "ok" } else { "refused" }]).inc();
+    if is_taken {
+        metrics.reload_success_time.set(seconds_now());
+    }
+    // A part that was refused earlier and was not read now still has its fault.
+    metrics.reload_last_ok.set(i64::from(parts.iter().all(|part| !part.is_refused)));
 }
 
 /// Seconds since the Unix epoch.
 fn seconds_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    #[test]
-    fn a_look_sees_what_the_loader_reads_and_nothing_else() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let write = |name: &str, text: &str| {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
-            fs::write(path, text).expect("a file");
-        };
-        write("one/acme/vpn.toml", "a = 1");
-        write("two/acme/vpn.toml", "a = 2");
-        let link = folder.path().join("site");
-        std::os::unix::fs::symlink(folder.path().join("one"), &link).expect("a link");
-        let files = Files { mappings: Some(link.display().to_string()), ..Files::default() };
-        let first = look(&files);
-        for (name, change) in [("hidden", "one/acme/.vpn.toml.swp"), ("cases", "one/acme/vpn.cases/a.in.json"), ("a text", "one/README.md")]
-        {
-            write(change, "x");
-            assert_eq!(look(&files), first, "case: {name}");
-        }
-        write("one/acme/words.csv", "key");
-        let second = look(&files);
-        assert_ne!(second, first, "a new file");
-        fs::remove_file(&link).expect("the link goes");
-        assert_ne!(look(&files), second, "nothing there");
-        std::os::unix::fs::symlink(folder.path().join("two"), &link).expect("a link");
-        assert_ne!(look(&files), second, "a swapped link");
-    }
 }

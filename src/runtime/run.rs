@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::admin_keys::admin_keys;
 use super::gate::Gate;
 use super::hands::{Hands, Told, sinks};
 use super::intake::{Intake, IntakeSettings};
 use super::mill::Mills;
-use super::reload::Reloader;
+use super::reload::{Part, Reloader};
 use super::repair::repair;
 use super::stop::{Phase, Stop};
 use super::transactions::Transactions;
@@ -21,7 +22,7 @@ use super::worker::{Shared, work};
 use crate::config::{Dedupe, Settings, TokenCache};
 use crate::source::Source;
 use crate::source::kafka::{KafkaSource, Keeper, OffsetWriter};
-use crate::telemetry::{AdminToken, Component, CurrentDrift, Health, Metrics, serve};
+use crate::telemetry::{Component, CurrentDrift, CurrentKeys, Health, Metrics, serve};
 
 /// How the process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +57,7 @@ const SPARE_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const TOKEN_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Runs until SIGTERM or SIGINT, or until going on would lose something. A second signal gives up what is in flight. SIGHUP, and a change
-/// of their files, reloads mappings and databases.
+/// of their files, reloads mappings, databases, and what the admin port asks for.
 ///
 /// # Errors
 ///
@@ -93,17 +94,19 @@ async fn supervise(settings: &Settings, mills: Arc<dyn Mills>, stop: Arc<Stop>) 
         let mills = Arc::clone(&mills);
         Arc::new(move || mills.drift())
     };
-    let token = settings.admin.token.as_ref().map(|token| token.read()).transpose();
-    let token = token.map_err(|what| RunError::Settings(format!("`admin.token`: {what}")))?;
-    let token = token.map(|token| AdminToken::new(token.expose()));
-    let admin = serve(settings.admin.listen, token, Arc::clone(&metrics), Arc::clone(&health), drift, async {
+    let keys = CurrentKeys::default();
+    // Looked at before they are read, so that no change is missed.
+    let admin_part = Part::admin(&settings.admin, &keys);
+    keys.store(Arc::new(admin_keys(&settings.admin).map_err(|faults| RunError::Settings(faults.join("\n")))?));
+    let admin = serve(settings.admin.listen, keys, Arc::clone(&metrics), Arc::clone(&health), drift, async {
         // An error means that the sender is gone, which is an end too.
         let _ = admin_ends.await;
     });
     let (bound, admin_task) = admin.await.map_err(|error| RunError::Settings(error.to_string()))?;
-    tracing::info!(address = %bound, "admin port");
+    tracing::info!(tls = settings.admin.tls.is_some(), address = %bound, "admin port");
 
-    let reloader = Reloader::start(&settings.files, Arc::clone(&mills), Arc::clone(&metrics))
+    let parts = std::iter::once(Part::mappings(&settings.files, Arc::clone(&mills), &metrics)).chain(admin_part).collect();
+    let reloader = Reloader::start(settings.files.watch_interval(), parts, settings.start_files(), Arc::clone(&metrics))
         .map_err(|error| RunError::Settings(format!("the reload thread was not started: {error}")))?;
     let mut pipeline = Pipeline::start(settings, Arc::clone(&mills), &metrics, &health, &stop)?;
     let drain_timeout = Duration::from_millis(settings.run.drain_timeout_ms);

@@ -1,8 +1,9 @@
-//! The admin port: `/metrics`, `/health/live`, `/health/ready`, `/drift`.
+//! The admin port: `/metrics`, `/health/live`, `/health/ready`, `/drift`; over HTTP, or over TLS alone.
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -35,15 +36,44 @@ impl AdminToken {
     }
 }
 
+/// What the port asks for and what it shows itself with. A reload exchanges both at once.
+#[derive(Default)]
+pub struct AdminKeys {
+    token: Option<AdminToken>,
+    #[cfg(feature = "kafka")]
+    pub(super) certificate: Option<super::AdminCertificate>,
+}
+
+impl AdminKeys {
+    /// Asks for `token`, when there is one.
+    pub fn new(token: Option<AdminToken>) -> AdminKeys {
+        AdminKeys {
+            token,
+            #[cfg(feature = "kafka")]
+            certificate: None,
+        }
+    }
+
+    /// The same over TLS. Whether the port speaks TLS is settled when it is served; a later exchange changes the certificate only.
+    #[cfg(feature = "kafka")]
+    pub fn with_certificate(self, certificate: super::AdminCertificate) -> AdminKeys {
+        AdminKeys { certificate: Some(certificate), ..self }
+    }
+}
+
+/// The keys in force: every new connection and every request looks here.
+pub type CurrentKeys = Arc<ArcSwap<AdminKeys>>;
+
 /// Listens on `address` and serves until `stop` resolves. Answers the address really bound (port 0 picks one) and the task. With a
-/// `token`, `/metrics` and `/drift` answer 401 to whoever does not send it; health is for probes, which cannot.
+/// token, `/metrics` and `/drift` answer 401 to whoever does not send it; health is for probes, which cannot. With a certificate nobody is
+/// answered but over TLS.
 ///
 /// # Errors
 ///
 /// [`AdminError::Listen`] when the address cannot be bound.
 pub async fn serve(
     address: SocketAddr,
-    token: Option<AdminToken>,
+    keys: CurrentKeys,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     drift: CurrentDrift,
@@ -56,17 +86,27 @@ pub async fn serve(
         .route("/health/live", get(|| async { "alive\n" }))
         .route("/health/ready", get(ready_page))
         .route("/drift", get(drift_page))
-        .with_state(Arc::new(Served { token, metrics, health, drift }));
-    let task = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-            tracing::error!(%error, "admin port ended");
-        }
-    });
-    Ok((bound, task))
+        .with_state(Arc::new(Served { keys: Arc::clone(&keys), metrics, health, drift }));
+    #[cfg(feature = "kafka")]
+    if keys.load().certificate.is_some() {
+        let listener = super::tls::TlsListener::new(listener, bound, keys);
+        return Ok((bound, tokio::spawn(until(stop, listener, router))));
+    }
+    Ok((bound, tokio::spawn(until(stop, listener, router))))
+}
+
+async fn until<L>(stop: impl Future<Output = ()> + Send + 'static, listener: L, router: Router)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "admin port ended");
+    }
 }
 
 struct Served {
-    token: Option<AdminToken>,
+    keys: CurrentKeys,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     drift: CurrentDrift,
@@ -77,7 +117,8 @@ type Shared = State<Arc<Served>>;
 impl Served {
     /// Whether the request may see more than health.
     fn admits(&self, headers: &HeaderMap) -> bool {
-        let Some(token) = &self.token else { return true };
+        let keys = self.keys.load();
+        let Some(token) = &keys.token else { return true };
         let sent = headers.get(header::AUTHORIZATION).map_or(&b""[..], |value| value.as_bytes());
         // The scheme's case does not matter (RFC 9110, section 11.1).
         let Some((scheme, sent)) = sent.split_at_checked(7) else { return false };
@@ -136,7 +177,7 @@ mod tests {
         let current: CurrentDrift = Arc::new(move || Arc::clone(&drift));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::starting()));
-        let served = serve(([127, 0, 0, 1], 0).into(), None, metrics, health, current, std::future::pending());
+        let served = serve(([127, 0, 0, 1], 0).into(), CurrentKeys::default(), metrics, health, current, std::future::pending());
         let (address, _) = runtime.block_on(served).expect("a free port");
         let list = fetch(address, "/drift");
         assert!(list.starts_with("HTTP/1.1 200") && list.contains("application/json"), "{list}");
@@ -149,8 +190,8 @@ mod tests {
     fn with_a_token_only_health_is_open() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let (metrics, health) = (Arc::new(Metrics::new()), Arc::new(Health::starting()));
-        let token = Some(AdminToken::new("s3cret-canary"));
-        let served = serve(([127, 0, 0, 1], 0).into(), token, metrics, health, Arc::new(Arc::default), std::future::pending());
+        let keys = Arc::new(ArcSwap::from_pointee(AdminKeys::new(Some(AdminToken::new("s3cret-canary")))));
+        let served = serve(([127, 0, 0, 1], 0).into(), keys, metrics, health, Arc::new(Arc::default), std::future::pending());
         let (address, _) = runtime.block_on(served).expect("a free port");
         for (headers, status) in [
             ("", "401"),

@@ -91,11 +91,11 @@ pub struct Metrics {
     pub commits: IntCounterVec,
     /// Transactions, with exactly-once delivery: `committed`, `aborted`.
     pub transactions: IntCounterVec,
-    /// Reloads of mappings and databases.
+    /// Reloads of mappings, databases, and token and certificate of the admin port.
     pub reloads: IntCounterVec,
-    /// 1 when the last load of mappings and databases was taken.
+    /// 1 when everything that is reloaded was taken the last time it was read.
     pub reload_last_ok: IntGauge,
-    /// When mappings and databases were last taken. Unit: seconds since the Unix epoch.
+    /// When a reload was last taken. Unit: seconds since the Unix epoch.
     pub reload_success_time: IntGauge,
     /// How often mappings and databases were taken, the start included.
     pub mappings_generation: IntGauge,
@@ -215,12 +215,17 @@ impl Metrics {
             rebalances: counter(&registry, "udmill_rebalances_total", "Rebalances of the consumer group.", &["kind"]),
             commits: counter(&registry, "udmill_commits_total", "Offset commits.", &["result"]),
             transactions: counter(&registry, "udmill_transactions_total", "Transactions of exactly-once delivery.", &["result"]),
-            reloads: counter(&registry, "udmill_reloads_total", "Reloads of mappings and databases.", &["result"]),
-            reload_last_ok: number(&registry, "udmill_reload_last_ok", "1 when the last reload was taken, 0 when it was refused."),
+            reloads: counter(
+                &registry,
+                "udmill_reloads_total",
+                "Reloads of mappings, databases, and token and certificate of the admin port.",
+                &["result"],
+            ),
+            reload_last_ok: number(&registry, "udmill_reload_last_ok", "1 when nothing of the last reloads was refused, else 0."),
             reload_success_time: number(
                 &registry,
                 "udmill_reload_success_timestamp_seconds",
-                "When mappings and databases were last taken, the start included.",
+                "When a reload was last taken whole, the start included.",
             ),
             mappings_generation: number(
                 &registry,

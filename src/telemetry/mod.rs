@@ -8,11 +8,15 @@ mod health;
 mod log;
 mod metrics;
 mod tally;
+#[cfg(feature = "kafka")]
+mod tls;
 
-pub use admin::{AdminError, AdminToken, serve};
+pub use admin::{AdminError, AdminKeys, AdminToken, CurrentKeys, serve};
 pub use drift::{CurrentDrift, Drift, DriftEntry};
 pub use health::{Component, Health};
 pub use log::init_log;
 pub use metrics::Metrics;
 pub use prometheus::{Histogram, IntCounter, IntGauge};
 pub use tally::{Outcome, Tally};
+#[cfg(feature = "kafka")]
+pub use tls::AdminCertificate;

@@ -89,6 +89,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("azure_identity", &["config/entra"]),
     ("prometheus", &["telemetry"]),
     ("axum", &["telemetry"]),
+    ("tokio_rustls", &["telemetry/tls"]),
     ("tokio", &["main", "cli", "source", "sink", "telemetry", "runtime"]),
     // Load-time code, what people ask for, and the admin port's list.
     (

@@ -1,6 +1,10 @@
 //! One binary for everything that looks at the project from outside: `cargo test --test suite`.
 
+#[cfg(all(feature = "kafka", unix))]
+mod admin_tls;
 mod architecture;
+#[cfg(all(feature = "kafka", unix))]
+mod authority;
 mod canary;
 mod codes;
 #[cfg(feature = "openai")]
@@ -35,6 +39,8 @@ mod reload;
 mod report;
 mod routes;
 mod rows;
+#[cfg(all(feature = "kafka", unix))]
+mod running;
 mod rust_paths;
 mod schema;
 mod tags;
