@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Failure;
+use super::read_ahead::ReadAhead;
 use crate::config::Place;
 #[cfg(feature = "objects")]
 use crate::source::blob::{self, Object, ObjectReader};
@@ -157,31 +158,32 @@ fn looks_like_a_log(path: &Path) -> bool {
 }
 
 /// Opens an input for reading, decompressed: gzip and zstd are known by their first bytes, also several members one after the other.
+/// Decompression and what comes from a store have a thread of their own, so that they go on while the rest of the work is done.
 /// `progress` counts the bytes taken from the disk.
 ///
 /// # Errors
 ///
 /// As opening and reading the first bytes.
 pub fn open(input: &Input, progress: Arc<AtomicU64>) -> io::Result<Box<dyn Read>> {
-    let raw: Box<dyn Read> = match input {
-        Input::Stdin => Box::new(io::stdin().lock()),
-        Input::File(path) => Box::new(File::open(path)?),
+    let counted = |inner: Box<dyn Read + Send>| Counting { inner, count: Arc::clone(&progress) };
+    match input {
+        Input::Stdin => decompressed(counted(Box::new(io::stdin()))),
+        Input::File(path) => decompressed(counted(Box::new(File::open(path)?))),
         #[cfg(feature = "objects")]
-        Input::Object(object) => Box::new(ObjectReader::new(object)),
-    };
-    decompressed(Counting { inner: raw, count: progress })
+        Input::Object(object) => decompressed(ReadAhead::start(counted(Box::new(ObjectReader::new(object))))?),
+    }
 }
 
-fn decompressed(mut raw: impl Read + 'static) -> io::Result<Box<dyn Read>> {
+fn decompressed(mut raw: impl Read + Send + 'static) -> io::Result<Box<dyn Read>> {
     let mut start = Vec::with_capacity(4);
     raw.by_ref().take(4).read_to_end(&mut start)?;
     let is_gzip = start.starts_with(&[0x1f, 0x8b]);
     let is_zstd = start == [0x28, 0xb5, 0x2f, 0xfd];
     let whole = BufReader::with_capacity(1 << 17, io::Cursor::new(start).chain(raw));
     Ok(if is_gzip {
-        Box::new(flate2::bufread::MultiGzDecoder::new(whole))
+        Box::new(ReadAhead::start(flate2::bufread::MultiGzDecoder::new(whole))?)
     } else if is_zstd {
-        Box::new(zstd::stream::read::Decoder::with_buffer(whole)?)
+        Box::new(ReadAhead::start(zstd::stream::read::Decoder::with_buffer(whole)?)?)
     } else {
         Box::new(whole)
     })

@@ -3,6 +3,7 @@
 //! The commands and their exit codes are a contract: 0 done, 1 input or output failed, 2 the configuration or a mapping is at fault,
 //! 3 more was rejected than allowed or nothing at all came out, 4 `diff` found a change.
 
+mod budget;
 pub mod check;
 #[cfg(feature = "openai")]
 mod collect;
@@ -13,10 +14,14 @@ pub mod demo;
 mod diff;
 pub mod explain;
 pub mod input;
+mod lanes;
 pub mod mapping_files;
 pub mod mill;
 pub mod paint;
 pub mod pipeline;
+#[cfg(test)]
+mod pipeline_tests;
+mod read_ahead;
 pub mod replay;
 mod report;
 #[cfg(feature = "kafka")]

@@ -1,24 +1,41 @@
-//! One reader, several mills, one writer: what comes out stands in the order of what went in.
+//! Several readers, several mills, one writer: what comes out stands in the order of what went in, byte for byte as one thread would
+//! write it.
 //!
-//! Messages travel in batches. Every batch carries its own answering channel, and the writer takes these in the order of reading, so a
-//! slow batch holds back the writer but not the mills. The number of batches under way is bounded, and so is a batch.
+//! ```text
+//! readers (read, unpack, cut) -> lanes -> batches -> mills -> writer
+//!                                   in order of inputs          in order of batches
+//! ```
+//! Every batch carries its own answering channel, and the writer takes these in the order of reading, so a slow batch holds back the writer
+//! but not the mills. Two budgets bound the bytes: one for each lane that is read ahead, one for what is being milled or waits for the
+//! writer. Nothing depends on a size or a count alone: a message of 64 MiB goes through by itself, and a million of one byte fill a batch.
+//!
+//! These are plain threads and channels. A pool that balances tasks, such as rayon's, has nothing to balance: all batches are alike, readers
+//! wait for disks, the writer for order, and neither the order nor the bound on bytes would come with it.
 
 use std::io::{self, Write};
-use std::ops::Range;
-use std::sync::Arc;
+use std::sync::Mutex;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+pub use super::budget::Stopped;
+use super::budget::{Budget, ClosesAtEnd};
+pub use super::lanes::Feeder;
+use super::lanes::{self, BATCH_BYTES, Batch};
 use super::summary::Tally;
 use crate::sink::letter_file::DeadLetter;
 
-/// A batch is handed on when its messages reach this many bytes: large enough that handing over costs nothing, small enough that
-/// two threads share a small file.
-const BATCH_BYTES: usize = 256 << 10;
+/// Bytes under way for each mill, as messages or as what became of them: a few batches being milled, waiting, and for the writer to catch up.
+const BYTES_PER_MILL: usize = 4 << 20;
 
-/// Batches under way for each mill: one being milled, one waiting, and some for the writer to catch up.
-const BATCHES_PER_MILL: usize = 4;
+/// Batches under way for each mill, when they are small: the ends of small files.
+const BATCHES_PER_MILL: usize = 64;
+
+/// Inputs that are read at one time at most, each with memory of its own.
+const READERS: usize = 16;
+
+/// Output buffers that grew beyond this for one long message are not kept.
+const KEPT_BYTES: usize = 8 * BATCH_BYTES;
 
 /// What replay asks of the engine; one for each thread.
 pub trait Mill: Send {
@@ -30,232 +47,140 @@ pub trait Mill: Send {
     fn tally(&self) -> Tally;
 }
 
-/// Messages that travel together; all of one file.
-#[derive(Debug, Default)]
-struct Batch {
-    file: Arc<str>,
-    bytes: Vec<u8>,
-    messages: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    range: Range<usize>,
-    offset: u64,
-    received_ms: Option<i64>,
-}
-
 /// What a batch became.
 #[derive(Debug, Default)]
 struct Milled {
     events: Vec<u8>,
     dead_letters: Vec<u8>,
-    /// The emptied batch, on its way back to the reader.
-    batch: Batch,
 }
 
-/// Takes messages from the reader.
-pub struct Feeder {
-    batch: Batch,
-    to_mills: Sender<(Batch, Sender<Milled>)>,
-    to_writer: Sender<Receiver<Milled>>,
-    emptied: Receiver<Batch>,
-}
-
-/// The writer has stopped; there is no use in reading on.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Stopped;
-
-impl Feeder {
-    /// Starts a new file; messages pushed from now on stand in it.
-    ///
-    /// # Errors
-    ///
-    /// [`Stopped`] when the writer failed.
-    pub fn file(&mut self, name: &str) -> Result<(), Stopped> {
-        self.hand_over()?;
-        self.batch.file = Arc::from(name);
-        Ok(())
+impl Milled {
+    fn held_bytes(&self) -> usize {
+        self.events.len() + self.dead_letters.len()
     }
 
-    /// Adds one message that began at `offset` of the file.
-    ///
-    /// # Errors
-    ///
-    /// [`Stopped`] when the writer failed.
-    pub fn push(&mut self, bytes: &[u8], offset: u64, received_ms: Option<i64>) -> Result<(), Stopped> {
-        let start = self.batch.bytes.len();
-        self.batch.bytes.extend_from_slice(bytes);
-        self.batch.messages.push(Entry { range: start..self.batch.bytes.len(), offset, received_ms });
-        if self.batch.bytes.len() >= BATCH_BYTES { self.hand_over() } else { Ok(()) }
-    }
-
-    fn hand_over(&mut self) -> Result<(), Stopped> {
-        if self.batch.messages.is_empty() {
-            return Ok(());
+    fn recycle(mut self, written: &Sender<Milled>) {
+        if self.events.capacity() + self.dead_letters.capacity() <= KEPT_BYTES {
+            self.events.clear();
+            self.dead_letters.clear();
+            // When every mill has ended nobody wants it.
+            let _ = written.send(self);
         }
-        let mut next = self.emptied.try_recv().unwrap_or_default();
-        next.file = Arc::clone(&self.batch.file);
-        let full = std::mem::replace(&mut self.batch, next);
-        let (answer, answered) = bounded(1);
-        self.to_writer.send(answered).map_err(|_| Stopped)?;
-        self.to_mills.send((full, answer)).map_err(|_| Stopped)
     }
 }
 
-/// Runs `read` in the calling thread, one thread for each mill, and one that writes events and dead letters. Gives what `read` gave and
-/// the counts of all mills.
+/// Buffers on their way back to those who fill them.
+struct Returns {
+    emptied: Sender<Batch>,
+    written: Receiver<Milled>,
+}
+
+/// Runs `read` once for each input, in `readers` threads (fewer when there are fewer inputs), one thread for each mill, and one that writes
+/// events and dead letters. The calling thread keeps the order. `failed` hears, in their turn, of inputs that could not be read to their
+/// end. Gives the counts of all mills.
 ///
 /// # Errors
 ///
 /// The first failure to write. Reading stops then.
-pub fn run<M: Mill, T>(
+pub fn run<M: Mill, I: Sync>(
     mills: Vec<M>,
-    mut events: impl Write + Send,
-    mut dead_letters: impl Write + Send,
-    read: impl FnOnce(&mut Feeder) -> T,
-) -> (T, io::Result<()>, Tally) {
-    let under_way = mills.len() * BATCHES_PER_MILL;
-    let (to_mills, from_reader) = bounded::<(Batch, Sender<Milled>)>(under_way);
-    let (to_writer, in_order) = bounded::<Receiver<Milled>>(under_way);
-    let (give_back, emptied) = unbounded();
+    readers: usize,
+    inputs: &[I],
+    events: impl Write + Send,
+    dead_letters: impl Write + Send,
+    read: impl Fn(&I, &mut Feeder) -> io::Result<Result<(), Stopped>> + Sync,
+    failed: impl FnMut(&I, &io::Error),
+) -> (io::Result<()>, Tally) {
+    let readers = readers.min(inputs.len()).min(READERS);
+    let inputs = Mutex::new(inputs.iter());
+    let (to_lanes, lanes) = bounded(readers.max(1));
+    let (to_mills, from_lanes) = bounded::<(Batch, Sender<Milled>)>(mills.len() * BATCHES_PER_MILL);
+    let (to_writer, in_order) = bounded::<Receiver<Milled>>(mills.len() * BATCHES_PER_MILL);
+    let (emptied, to_readers) = unbounded();
+    let (give_back, written) = unbounded();
+    let under_way = Budget::new(mills.len() * BYTES_PER_MILL);
     thread::scope(|scope| {
+        let (under_way, inputs, read) = (&under_way, &inputs, &read);
+        let readers: Vec<_> = (0..readers)
+            .map(|_| {
+                let (to_lanes, to_readers) = (to_lanes.clone(), to_readers.clone());
+                scope.spawn(move || lanes::read_inputs(inputs, &to_lanes, &to_readers, read))
+            })
+            .collect();
+        drop((to_lanes, to_readers));
         let millers: Vec<_> = mills
             .into_iter()
             .map(|mut mill| {
-                let from_reader = from_reader.clone();
+                let from_lanes = from_lanes.clone();
+                let returns = Returns { emptied: emptied.clone(), written: written.clone() };
                 scope.spawn(move || {
-                    let mut rejects = Vec::new();
-                    for (batch, answer) in from_reader {
-                        // The writer may be gone; then nobody wants the answer.
-                        let _ = answer.send(mill_batch(&mut mill, batch, &mut rejects));
-                    }
+                    mill_all(&mut mill, &from_lanes, &returns, under_way);
                     mill.tally()
                 })
             })
             .collect();
-        drop(from_reader);
-        let writer = scope.spawn(move || -> io::Result<()> {
-            for answered in in_order {
-                // A mill that is gone has panicked; its thread's end tells.
-                let Ok(milled) = answered.recv() else { break };
-                events.write_all(&milled.events)?;
-                dead_letters.write_all(&milled.dead_letters)?;
-                let _ = give_back.send(milled.batch);
-            }
-            events.flush()?;
-            dead_letters.flush()
-        });
-        let mut feeder = Feeder { batch: Batch::default(), to_mills, to_writer, emptied };
-        let result = read(&mut feeder);
-        // When the writer stopped, it says why itself.
-        let _ = feeder.hand_over();
-        drop(feeder);
-        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        drop((from_lanes, emptied, written));
+        let writer = scope.spawn(move || write_all(&in_order, &give_back, under_way, events, dead_letters));
+
+        let hand_over = |batch: Batch| {
+            under_way.take(batch.held_bytes())?;
+            let (answer, answered) = bounded(1);
+            to_writer.send(answered).map_err(|_| Stopped)?;
+            to_mills.send((batch, answer)).map_err(|_| Stopped)
+        };
+        lanes::take_all(&lanes, hand_over, failed);
+        drop((to_mills, to_writer));
+        let written = joined(writer);
+        readers.into_iter().for_each(joined);
         let mut tally = Tally::default();
         for miller in millers {
-            tally.add(&miller.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            tally.add(&joined(miller));
         }
-        (result, written, tally)
+        (written, tally)
     })
 }
 
-fn mill_batch(mill: &mut impl Mill, mut batch: Batch, rejects: &mut Vec<DeadLetter>) -> Milled {
-    let mut milled = Milled::default();
-    for entry in &batch.messages {
-        mill.process(&batch.bytes[entry.range.clone()], entry.received_ms, &mut milled.events, rejects);
-        for mut letter in rejects.drain(..) {
-            letter.file = batch.file.to_string();
-            letter.offset = entry.offset;
-            letter.received_ms = entry.received_ms;
-            letter.write(&mut milled.dead_letters);
-        }
-    }
-    batch.bytes.clear();
-    batch.messages.clear();
-    milled.batch = batch;
-    milled
+/// What a thread gave; its panic goes on here.
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Emits every message as it is, slowly when it is odd, and rejects those that start with `x`.
-    #[derive(Default)]
-    struct Odd(Tally);
-
-    impl Mill for Odd {
-        fn process(&mut self, bytes: &[u8], _: Option<i64>, events: &mut Vec<u8>, rejects: &mut Vec<DeadLetter>) {
-            self.0.messages += 1;
-            if bytes.starts_with(b"x") {
-                rejects.push(DeadLetter { code: "is_x".into(), value: bytes.to_vec(), ..DeadLetter::default() });
-                return;
+fn mill_all(mill: &mut impl Mill, batches: &Receiver<(Batch, Sender<Milled>)>, returns: &Returns, under_way: &Budget) {
+    let mut rejects = Vec::new();
+    for (batch, answer) in batches {
+        let mut milled = returns.written.try_recv().unwrap_or_default();
+        for entry in &batch.messages {
+            mill.process(&batch.bytes[entry.range.clone()], entry.received_ms, &mut milled.events, &mut rejects);
+            for mut letter in rejects.drain(..) {
+                letter.file = batch.file.to_string();
+                letter.offset = entry.offset;
+                letter.received_ms = entry.received_ms;
+                letter.write(&mut milled.dead_letters);
             }
-            if bytes.ends_with(b"1") {
-                thread::yield_now();
-            }
-            events.extend_from_slice(bytes);
-            events.push(b'\n');
         }
-
-        fn tally(&self) -> Tally {
-            self.0.clone()
-        }
+        under_way.exchange(batch.held_bytes(), milled.held_bytes());
+        batch.recycle(&returns.emptied);
+        // The writer may be gone; then nobody wants the answer.
+        let _ = answer.send(milled);
     }
+}
 
-    struct Full;
-
-    impl Write for Full {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(io::Error::other("the disk is full"))
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+fn write_all(
+    in_order: &Receiver<Receiver<Milled>>,
+    give_back: &Sender<Milled>,
+    under_way: &Budget,
+    mut events: impl Write,
+    mut dead_letters: impl Write,
+) -> io::Result<()> {
+    let _closes = ClosesAtEnd(under_way);
+    for answered in in_order {
+        // A mill that is gone has panicked; its thread's end tells.
+        let Ok(milled) = answered.recv() else { break };
+        events.write_all(&milled.events)?;
+        dead_letters.write_all(&milled.dead_letters)?;
+        under_way.give_back(milled.held_bytes());
+        milled.recycle(give_back);
     }
-
-    #[test]
-    fn order_is_kept_with_any_number_of_mills() {
-        let filling = "-".repeat(4_000);
-        let expected: String = (0..2_000).map(|n| format!("{n}{filling}{n}\n")).collect();
-        for threads in [1, 2, 7] {
-            let mut events = Vec::new();
-            let mut letters = Vec::new();
-            let mills: Vec<Odd> = (0..threads).map(|_| Odd::default()).collect();
-            let (read, written, tally) = run(mills, &mut events, &mut letters, |feeder| {
-                for n in 0..2_000_u64 {
-                    if n == 1_000 {
-                        feeder.file("second")?;
-                        feeder.push(b"x", 7, None)?;
-                    }
-                    feeder.push(format!("{n}{filling}{n}").as_bytes(), n, None)?;
-                }
-                Ok::<(), Stopped>(())
-            });
-            assert_eq!(read, Ok(()));
-            assert!(written.is_ok());
-            assert_eq!(tally.messages, 2_001, "threads: {threads}");
-            assert!(events == expected.as_bytes(), "threads: {threads}");
-            let letter = DeadLetter::read(&letters).expect("one dead letter");
-            assert_eq!((letter.file.as_str(), letter.offset, letter.value.as_slice()), ("second", 7, b"x".as_slice()));
-        }
-    }
-
-    #[test]
-    fn a_full_disk_stops_the_reader() {
-        let mut pushed = 0_u64;
-        let (read, written, _) = run(vec![Odd::default()], Full, io::sink(), |feeder| {
-            // Without an end: only the writer's failure stops it.
-            loop {
-                feeder.push(&[b'a'; 100_000], pushed, None)?;
-                pushed += 1;
-            }
-            #[allow(unreachable_code)]
-            Ok::<(), Stopped>(())
-        });
-        assert_eq!(read, Err(Stopped));
-        assert!(written.is_err_and(|fault| fault.to_string().contains("full")));
-    }
+    events.flush()?;
+    dead_letters.flush()
 }

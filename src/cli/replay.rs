@@ -45,8 +45,8 @@ pub struct Args {
     dead_letter: Option<PathBuf>,
     #[command(flatten)]
     mappings: super::mill::MappingArgs,
-    /// Threads that mill [default: one for each processor]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    /// Threads that mill, and inputs that are read ahead [default: one for each processor]; the output does not depend on it
+    #[arg(short = 'j', long, visible_alias = "jobs", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Leave out events whose id is one of the last IDS; one thread mills then, because what repeats what depends on the order
     #[arg(long, value_name = "IDS", num_args = 0..=1, require_equals = true, default_missing_value = "100000", value_parser = clap::value_parser!(u32).range(1..))]
@@ -88,10 +88,10 @@ pub fn run(args: &Args) -> Result<Exit, Failure> {
         Some(ids) => vec![prepared.mill().without_repeats(ids as usize)],
         None => prepared.mills(threads),
     };
-    replay(args, &found, mills)
+    replay(args, &found, mills, threads)
 }
 
-fn replay<M: Mill>(args: &Args, found: &Found, mills: Vec<M>) -> Result<Exit, Failure> {
+fn replay<M: Mill>(args: &Args, found: &Found, mills: Vec<M>, readers: usize) -> Result<Exit, Failure> {
     let started = Instant::now();
     let events = open_events(args.output.as_deref())?;
     let dead_letters: Box<dyn Write + Send> = match &args.dead_letter {
@@ -99,8 +99,19 @@ fn replay<M: Mill>(args: &Args, found: &Found, mills: Vec<M>) -> Result<Exit, Fa
         None => Box::new(io::sink()),
     };
     let progress = Progress::start(found, args.output.is_some());
-    let (failed, written, tally) =
-        pipeline::run(mills, events, dead_letters, |feeder| read_all(&found.inputs, args.redrive, feeder, &progress));
+    let mut failed_inputs = 0;
+    let (written, tally) = pipeline::run(
+        mills,
+        readers,
+        &found.inputs,
+        events,
+        dead_letters,
+        |input, feeder| read(input, args.redrive, feeder, &progress.read_bytes),
+        |input, fault| {
+            failed_inputs += 1;
+            progress.bar.suspend(|| paint::error(&format!("{}: {fault}", input.name())));
+        },
+    );
     progress.finish();
 
     let summary = Summary {
@@ -119,7 +130,7 @@ fn replay<M: Mill>(args: &Args, found: &Found, mills: Vec<M>) -> Result<Exit, Fa
         let text = if fault.kind() == io::ErrorKind::BrokenPipe { String::new() } else { format!("writing: {fault}") };
         return Err(Failure { exit: Exit::Io, text });
     }
-    Ok(exit(args.max_rejects, failed, &summary))
+    Ok(exit(args.max_rejects, failed_inputs, &summary))
 }
 
 fn exit(max_rejects: Option<u64>, failed_inputs: u64, summary: &Summary) -> Exit {
@@ -161,30 +172,17 @@ fn refuse_overwriting_an_input(output: &Path, found: &Found) -> Result<(), Failu
     }
 }
 
-/// Reads every input; one that fails is told and the others are still read. Gives how many failed.
-fn read_all(inputs: &[Input], redrive: bool, feeder: &mut Feeder, progress: &Progress) -> u64 {
-    let mut failed = 0;
-    for input in inputs {
-        let outcome = input::open(input, Arc::clone(&progress.read_bytes)).and_then(|reader| {
-            if feeder.file(&input.name()).is_err() {
-                return Ok(Err(Stopped));
-            }
-            if redrive {
-                read_dead_letters(reader, feeder)
-            } else {
-                read_archive(reader, |bytes, offset, received_ms| feeder.push(bytes, offset, received_ms))
-            }
-        });
-        match outcome {
-            Ok(Ok(())) => {}
-            Ok(Err(Stopped)) => break,
-            Err(fault) => {
-                failed += 1;
-                progress.bar.suspend(|| paint::error(&format!("{}: {fault}", input.name())));
-            }
-        }
+/// Reads one input. One that fails is told, and the others are still read.
+fn read(input: &Input, redrive: bool, feeder: &mut Feeder, read_bytes: &Arc<AtomicU64>) -> io::Result<Result<(), Stopped>> {
+    let reader = input::open(input, Arc::clone(read_bytes))?;
+    if feeder.file(&input.name()).is_err() {
+        return Ok(Err(Stopped));
     }
-    failed
+    if redrive {
+        read_dead_letters(reader, feeder)
+    } else {
+        read_archive(reader, |bytes, offset, received_ms| feeder.push(bytes, offset, received_ms))
+    }
 }
 
 /// As [`read_archive`], for whom times of arrival do not matter.

@@ -12,7 +12,7 @@ fn root() -> PathBuf {
 }
 
 /// Runs udmill in the project's folder with these arguments and this standard input.
-fn udmill(arguments: &[&str], stdin: &[u8]) -> Output {
+pub fn udmill(arguments: &[&str], stdin: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_udmill"))
         .args(arguments)
         .current_dir(root())
@@ -32,11 +32,11 @@ fn udmill(arguments: &[&str], stdin: &[u8]) -> Output {
     output
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-fn record(number: usize) -> String {
+pub fn record(number: usize) -> String {
     format!(
         r#"{{"id":"audit_log-{number}","type":"login.succeeded","effective_at":{},"object":"organization.audit_log"}}"#,
         1_767_225_600 + number

@@ -36,6 +36,7 @@ mod redaction;
 mod reference_rows;
 #[cfg(all(feature = "kafka", unix))]
 mod reload;
+mod replay;
 mod report;
 mod routes;
 mod rows;
