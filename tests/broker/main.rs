@@ -20,6 +20,7 @@ mod hubs;
 mod letters;
 mod process;
 mod rebalance;
+mod reload;
 mod routes;
 mod security;
 mod soak;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         group::CASES,
         letters::CASES,
         rebalance::CASES,
+        reload::CASES,
         routes::CASES,
         security::CASES,
         soak::CASES,
