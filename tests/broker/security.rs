@@ -28,7 +28,18 @@ fn passes(broker: &Broker, stem: &str, security: &str) -> Result<(), String> {
     process.ready()?;
     wait_for("the events", PATIENCE, || (count(broker, &setup.outputs[0].1).ok()? == 20).then_some(()))
         .map_err(|error| format!("{error}; log:\n{}", process.log()))?;
+    keeps(&process, &setup, "")?;
     same("exit code", process.stop()?, 0)
+}
+
+/// `Err` when the secret that the settings name stands in the log, in the reason or on a page of the admin port.
+fn keeps(process: &Process, setup: &Setup, reason: &str) -> Result<(), String> {
+    let file = setup.sections.split_once("file = '").and_then(|(_, rest)| rest.split('\'').next()).ok_or("the settings name no file")?;
+    let secret = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let secret = secret.trim_end();
+    let pages: Vec<String> = ["/metrics", "/drift"].iter().filter_map(|path| Some(process.page(path).ok()?.1)).collect();
+    let told = [process.log(), reason.to_owned(), pages.join("\n")].concat();
+    if told.contains(secret) || secret.len() < 8 { Err("the secret came out".to_owned()) } else { Ok(()) }
 }
 
 fn fails(broker: &Broker, stem: &str, security: &str, expected: &str) -> Result<(), String> {
@@ -46,6 +57,7 @@ fn fails(broker: &Broker, stem: &str, security: &str, expected: &str) -> Result<
         }
     }
     let log = process.log();
+    keeps(&process, &setup, &reason)?;
     let lines = log.lines().filter(|line| line.contains("did not let us in") && line.contains("source")).count();
     if !(1..=2).contains(&lines) {
         return Err(format!("expected one log line a client, found {lines}:\n{log}"));

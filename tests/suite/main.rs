@@ -29,6 +29,8 @@ mod mills;
 mod mmdb;
 mod mutation;
 mod openai;
+#[cfg(all(feature = "kafka", feature = "eventhubs", feature = "objects", feature = "openai", unix))]
+mod own_secrets;
 mod properties;
 mod protobuf;
 mod readme;
