@@ -188,3 +188,53 @@ fn seconds_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    /// A part that is refused while its file holds a fault.
+    fn part(path: &Path) -> Part {
+        fs::write(path, "good").expect("a file");
+        let paths = vec![path.to_owned()];
+        let path = path.to_owned();
+        let read = move || {
+            let text = fs::read_to_string(&path).map_err(|error| vec![error.to_string()])?;
+            if text.starts_with("good") { Ok(()) } else { Err(vec![text]) }
+        };
+        Part::new("test", paths, Box::new(read))
+    }
+
+    #[test]
+    fn parts_are_read_when_they_change_and_what_was_refused_stays_so_until_it_is_taken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let mut parts = [part(&one), part(&two)];
+        let metrics = Metrics::new();
+        let count = |result| metrics.reloads.with_label_values(&[result]).get();
+        let mut turn = |why| {
+            reload(&mut parts, &metrics, why);
+            (count("ok"), count("refused"), metrics.reload_last_ok.get())
+        };
+        metrics.reload_last_ok.set(1);
+        for (name, change, why, expected) in [
+            ("nothing changed", None, "files", (0, 0, 1)),
+            ("not settled", Some((&one, "broken")), "files", (0, 0, 1)),
+            ("settled", None, "files", (0, 1, 0)),
+            ("tried once", None, "files", (0, 1, 0)),
+            ("the other, not settled", Some((&two, "good too")), "files", (0, 1, 0)),
+            ("the other is taken, the first has its fault", None, "files", (1, 1, 0)),
+            ("both are asked for", None, "signal", (1, 2, 0)),
+            ("mended, and not waited for", Some((&one, "good again")), "signal", (2, 2, 1)),
+            ("a signal needs no change", None, "signal", (3, 2, 1)),
+            ("nothing changed since", None, "files", (3, 2, 1)),
+        ] {
+            if let Some((path, text)) = change {
+                fs::write(path, text).expect("a file");
+            }
+            assert_eq!(turn(why), expected, "case: {name}");
+        }
+    }
+}
