@@ -27,7 +27,7 @@ soak:
 	scripts/chaos.sh soak
 
 # The scanner against simd-json and serde_json on a hundred million texts, then each other target for five minutes (FUZZ_SECONDS); what ran
-# clean is added to docs/fuzz.csv. Last the one that still finds a fault: see what the README says of damage.
+# clean is added to docs/fuzz.csv. What was found until now stands in docs/reliability.md.
 fuzz:
 	cd tests/fuzz && cargo run --release --locked -- json --executions 100000000 --seed $${SEED:-1} --record
 	cd tests/fuzz && for target in framing mappings times ja4 flows salvage; do \

@@ -5,34 +5,13 @@
 //! the start of a line. The same cutter serves whole bodies and files read in chunks; with text still to come it only decides what no
 //! later byte can change.
 
+use super::names::{Names, is_envelope_member, is_marker};
 use super::scan::{Lost, Scanner, double_quoted, skip_commas, skip_space};
 
 /// How far a candidate record is looked into.
 const LOOK_BYTES: usize = 16 << 10;
 /// Bytes of looking earned by a byte cut.
 const LOOK_EARNED: usize = 4;
-
-/// Names that log records have at their top level; two of them in one object are no accident.
-const MARKERS: [&[u8]; 18] = [
-    b"time",
-    b"category",
-    b"resourceId",
-    b"operationName",
-    b"operationVersion",
-    b"resultType",
-    b"correlationId",
-    b"callerIpAddress",
-    b"metricName",
-    b"timeGrain",
-    b"TimeGenerated",
-    b"TenantId",
-    b"_ResourceId",
-    b"effective_at",
-    b"actor",
-    b"object",
-    b"eventTimestamp",
-    b"flowLogVersion",
-];
 
 /// Why a piece is not a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +57,27 @@ enum Mode {
     Tail,
 }
 
+/// What stands behind an object at the top.
+#[derive(Clone, Copy, PartialEq)]
+enum Behind {
+    /// The end, a line of its own, or another value.
+    Nothing,
+    /// More elements, or the end of their list: what ended before them was no envelope.
+    Elements,
+    /// Something that goes on where nothing should.
+    Text,
+}
+
+impl Behind {
+    /// Where the cutter stands then.
+    fn mode(self) -> Mode {
+        match self {
+            Behind::Elements => Mode::Elements { member: true, opened: false },
+            Behind::Nothing | Behind::Text => Mode::Top,
+        }
+    }
+}
+
 /// See the module's page.
 pub struct Cutter {
     mode: Mode,
@@ -86,17 +86,38 @@ pub struct Cutter {
     scanner: Scanner,
     /// The first two names of the first record, each followed by a NUL.
     signature: Vec<u8>,
+    /// The names of the first whole record.
+    names: Names,
     /// Bytes that may still be looked at.
     budget: usize,
-    /// The structure was lost since the envelope was opened: what looks like its end may be that of a record cut short.
+    /// Something that is no JSON stood in the envelope since it was opened: what looks like its end may be that of a record cut short.
     has_lost: bool,
+    /// The text is JSON: whatever stands beside records is the envelope's.
+    is_sound: bool,
+    /// The text at hand ends before the stream does.
+    is_part: bool,
 }
 
 impl Cutter {
     /// A cutter that stands before a top-level value. `budget`: bytes that may be read again in search of records; a multiple of the
     /// text's length, so that hostile text costs linear time. More is earned with every byte cut.
     pub fn new(lists: bool, budget: usize) -> Self {
-        Cutter { mode: Mode::Top, lists, scanner: Scanner::default(), signature: Vec::new(), budget, has_lost: false }
+        Cutter {
+            mode: Mode::Top,
+            lists,
+            scanner: Scanner::default(),
+            signature: Vec::new(),
+            names: Names::default(),
+            budget,
+            has_lost: false,
+            is_sound: false,
+            is_part: false,
+        }
+    }
+
+    /// The same for a text that is JSON as a whole, of which only the places of its records are wanted.
+    pub fn of_sound(lists: bool, budget: usize) -> Self {
+        Cutter { is_sound: true, ..Cutter::new(lists, budget) }
     }
 
     /// Whether it stands within an envelope.
@@ -119,6 +140,14 @@ impl Cutter {
         if let Step::Piece { end, .. } | Step::Envelope { end } = step {
             self.budget = self.budget.saturating_add((end - from) * LOOK_EARNED);
         }
+        step
+    }
+
+    /// The next step from the start of `text`, the most that may be looked at although more may follow: something is decided.
+    pub fn next_of_part(&mut self, text: &[u8]) -> Step {
+        self.is_part = true;
+        let step = self.next(text, 0, true);
+        self.is_part = false;
         step
     }
 
@@ -161,12 +190,26 @@ impl Cutter {
     fn object(&mut self, text: &[u8], start: usize, last: bool) -> Step {
         let mut at = start + 1;
         let mut deepest = 0;
+        let mut of_records = 0;
+        // Whether it has members that no envelope has, and whether it has them behind a list of records that is empty.
+        let (mut has_more, mut is_empty, mut has_rest) = (false, false, false);
         loop {
+            let end = at;
             at = skip_commas(text, at);
             match text.get(at) {
                 Some(b'}') => {
+                    if is_empty && has_rest && !self.is_sound {
+                        let Some(behind) = self.behind(text, at + 1, last) else { return Step::More };
+                        if behind != Behind::Nothing {
+                            // The first record lost its head behind a `]`.
+                            let step = self.rest(start, at + 1, Some(Fault::Structure));
+                            self.mode = behind.mode();
+                            return step;
+                        }
+                    }
                     self.scanner.deepest = deepest + 1;
                     self.learn(text, start);
+                    self.learn_names(&text[..=at], start);
                     return Step::Piece { start, end: at + 1, fault: None };
                 }
                 None => return self.lost(text, start, Lost { resume: start + 1, ended: true }, last),
@@ -181,13 +224,29 @@ impl Cutter {
                 let first = skip_space(text, value + 1);
                 match text.get(first) {
                     None if !last => return Step::More,
-                    Some(b']') => {}
+                    Some(b']') => is_empty = true,
+                    _ if has_more && !self.is_sound => {
+                        let Some(is_list) = begins_list(text, value + 1, last) else { return Step::More };
+                        if of_records < 2 && is_list {
+                            self.mode = Mode::Elements { member: true, opened: true };
+                            self.forget_faults();
+                            return Step::Envelope { end: value + 1 };
+                        }
+                        // A record runs into a list: the envelope of others, or what damage made of one of its own.
+                        self.mode = Mode::Tail;
+                        return self.rest(start, end, Some(Fault::Structure));
+                    }
                     _ => {
                         self.mode = Mode::Elements { member: true, opened: true };
                         self.forget_faults();
                         return Step::Envelope { end: value + 1 };
                     }
                 }
+            }
+            if !is_envelope_member(text, name, value) {
+                has_more = true;
+                has_rest |= is_empty;
+                of_records += usize::from(of_records < 2 && self.is_of_record(text, name));
             }
             match self.scanner.value(text, value, last) {
                 Ok(end) => at = end,
@@ -238,6 +297,7 @@ impl Cutter {
                 return match text.get(skip_space(text, at + 1)) {
                     None if !last => Step::More,
                     None | Some(b'}' | b',') => {
+                        self.has_lost |= commas(&text[from..at]) > 0;
                         self.mode = Mode::Tail;
                         Step::Envelope { end: at + 1 }
                     }
@@ -276,47 +336,100 @@ impl Cutter {
             Some(_) => return self.lost(text, at, Lost { resume: end, ended: false }, last),
         }
         self.learn(text, at);
+        self.learn_names(&text[..end], at);
+        self.has_lost |= commas(&text[from..at]) != usize::from(!opened);
         self.mode = Mode::Elements { member, opened: false };
         Step::Piece { start: at, end, fault: None }
     }
 
-    /// The members behind the records: none of them is a record, unless one is called `records` again. Once the structure was lost, members
-    /// that no envelope has are the rest of a record and come out as a broken piece.
+    /// The members behind the records. What envelopes have there is passed over. A record whose head was lost behind a `]` leaves members
+    /// there too: from the first one that no envelope has, they come out as a broken piece if anything says that damage was done.
     fn tail(&mut self, text: &[u8], from: usize, last: bool) -> Step {
-        let start = skip_commas(text, from);
-        let mut at = start;
-        let mut is_rest = false;
+        let mut at = from;
+        let mut rest = None;
+        let mut of_records = 0;
+        let mut is_odd = self.has_lost;
         loop {
             let end = at;
             at = skip_commas(text, at);
-            let rest = |end| Step::Piece { start, end, fault: Some(Fault::Structure) };
             match text.get(at) {
-                None if last => return if is_rest { rest(end) } else { Step::End },
-                None => return Step::More,
-                Some(b'}') => {
-                    self.mode = Mode::Top;
-                    return if is_rest { rest(at + 1) } else { Step::Envelope { end: at + 1 } };
+                None if !last => return Step::More,
+                None => {
+                    // An envelope ends by its brace.
+                    let fault = Some(Fault::Truncated);
+                    return rest.map_or(Step::End, |start| self.rest(start, end, fault));
                 }
-                _ => {}
+                Some(b'}') => {
+                    is_odd |= commas(&text[end..at]) > 0;
+                    break;
+                }
+                Some(_) => is_odd |= commas(&text[end..at]) != 1,
             }
             let name = at;
             let value = match self.member(text, at, last) {
                 Ok(value) => value,
-                Err(lost) => return self.lost(text, if is_rest { start } else { name }, lost, last),
+                Err(lost) => return self.lost(text, rest.unwrap_or(name), lost, last),
             };
             if self.holds_records(text, name) && text.get(value) == Some(&b'[') {
-                if is_rest {
-                    return rest(end);
+                if let Some(start) = rest.filter(|_| !self.is_sound) {
+                    return self.rest(start, end, Some(Fault::Structure));
                 }
                 self.mode = Mode::Elements { member: true, opened: true };
                 return Step::Envelope { end: value + 1 };
             }
-            is_rest |= (self.has_lost || self.scanner.has_single) && !is_envelope_member(text, name);
+            if !is_envelope_member(text, name, value) {
+                rest.get_or_insert(name);
+                of_records += usize::from(self.is_of_record(text, name));
+            }
             match self.scanner.value(text, value, last) {
                 Ok(end) => at = end,
-                Err(lost) => return self.lost(text, if is_rest { start } else { name }, lost, last),
+                Err(lost) => return self.lost(text, rest.unwrap_or(name), lost, last),
             }
         }
+        let end = at + 1;
+        if let Some(start) = rest.filter(|_| !self.is_sound) {
+            let Some(behind) = self.behind(text, end, last) else { return Step::More };
+            if behind != Behind::Nothing || is_odd || self.scanner.has_single || of_records >= 2 {
+                let step = self.rest(start, end, Some(Fault::Structure));
+                self.mode = behind.mode();
+                return step;
+            }
+        }
+        self.mode = Mode::Top;
+        Step::Envelope { end }
+    }
+
+    /// What the bytes from `at` say of the object that ends there; `None` when more text must say it.
+    fn behind(&self, text: &[u8], at: usize, last: bool) -> Option<Behind> {
+        let next = skip_between(text, at);
+        Some(match text.get(next) {
+            None if !last => return None,
+            // Undecided, so nothing is passed over in silence.
+            None if self.is_part => Behind::Text,
+            None => Behind::Nothing,
+            Some(b',' | b']') => Behind::Elements,
+            Some(b':' | b'}') => Behind::Text,
+            Some(b'{' | b'[') => Behind::Nothing,
+            Some(_) if text[at..next].contains(&b'\n') => Behind::Nothing,
+            Some(_) => Behind::Text,
+        })
+    }
+
+    /// The rest of a record that stood among the members of an envelope.
+    fn rest(&mut self, start: usize, end: usize, fault: Option<Fault>) -> Step {
+        self.has_lost = true;
+        Step::Piece { start, end, fault }
+    }
+
+    /// Whether the name that begins at `name` is one that records have.
+    fn is_of_record(&self, text: &[u8], name: usize) -> bool {
+        let inner = double_quoted(text, name).and_then(|end| text.get(name + 1..end - 1));
+        inner.is_some_and(|inner| self.names.has(inner))
+    }
+
+    /// A record of this envelope has turned out to be no JSON.
+    pub fn doubt(&mut self) {
+        self.has_lost = true;
     }
 
     /// A new envelope was opened.
@@ -354,6 +467,7 @@ impl Cutter {
                 b'[' if self.mode == Mode::Top => (Mode::Elements { member: text[start] == b'{', opened: true }, false),
                 b'[' | b':' => continue,
                 _ if text[brace - 1] == b'\n' => (Mode::Top, true),
+                b'}' if self.mode == Mode::Tail => (Mode::Top, false),
                 b'}' => (self.mode, false),
                 _ => continue,
             };
@@ -385,7 +499,7 @@ impl Cutter {
     /// Whether the object at `start` has one of these names at its top level, as far as its structure can be followed.
     pub fn has_name(&mut self, text: &[u8], start: usize, words: &[&[u8]]) -> bool {
         let mut hit = false;
-        self.names(text, start, |name| {
+        self.each_name(text, start, |name| {
             hit = words.iter().any(|word| name.eq_ignore_ascii_case(word));
             hit
         });
@@ -404,7 +518,7 @@ impl Cutter {
         if self.signature.is_empty() {
             let mut signature = std::mem::take(&mut self.signature);
             let mut names = 0;
-            self.names(text, start, |name| {
+            self.each_name(text, start, |name| {
                 signature.extend_from_slice(name);
                 signature.push(0);
                 names += 1;
@@ -417,6 +531,15 @@ impl Cutter {
         }
     }
 
+    /// Keeps the names of the first whole object; `text` ends with it, so that what follows cannot change them.
+    fn learn_names(&mut self, text: &[u8], start: usize) {
+        if self.names.is_empty() {
+            let mut names = std::mem::take(&mut self.names);
+            self.each_name(text, start, |name| !names.keep(name));
+            self.names = names;
+        }
+    }
+
     /// Whether the object at `start` begins as the first record did, or has two of the usual names. `None`: not without more text.
     fn looks_like_record(&mut self, text: &[u8], start: usize, last: bool, spent: &mut usize) -> Option<bool> {
         if *spent >= self.budget {
@@ -426,8 +549,8 @@ impl Cutter {
         let window = &text[..text.len().min(start + LOOK_BYTES)];
         let (mut markers, mut names, mut matched) = (0, 0, 0);
         let mut yes = false;
-        let ended = self.names(window, start, |name| {
-            markers += usize::from(MARKERS.iter().any(|m| name.eq_ignore_ascii_case(m)));
+        let ended = self.each_name(window, start, |name| {
+            markers += usize::from(is_marker(name));
             if names < 2 {
                 let rest = &signature[matched..];
                 if rest.len() > name.len() && rest.starts_with(name) && rest[name.len()] == 0 {
@@ -448,7 +571,7 @@ impl Cutter {
 
     /// Calls `each` with the names of the members of the object at `start` until it says true or the structure is lost.
     /// Gives where it stopped and whether the text ended there.
-    fn names(&mut self, text: &[u8], start: usize, mut each: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
+    fn each_name(&mut self, text: &[u8], start: usize, mut each: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
         let deepest = self.scanner.deepest;
         let mut at = start + 1;
         let mut ended = false;
@@ -487,26 +610,32 @@ impl Cutter {
     }
 }
 
-/// Whether the quoted name at `at` is one that envelopes have beside their records.
-fn is_envelope_member(text: &[u8], at: usize) -> bool {
-    const NAMES: [&[u8]; 13] = [
-        b"records",
-        b"value",
-        b"data",
-        b"object",
-        b"has_more",
-        b"first_id",
-        b"last_id",
-        b"nextLink",
-        b"tables",
-        b"name",
-        b"columns",
-        b"rows",
-        b"@odata.",
-    ];
-    let rest = &text[(at + 1).min(text.len())..];
-    NAMES.iter().any(|name| {
-        let is_whole = name.ends_with(b".") || matches!(rest.get(name.len()), Some(b'"' | b'\''));
-        is_whole && rest.get(..name.len()).is_some_and(|found| found.eq_ignore_ascii_case(name))
-    })
+/// Whether what follows a `[` can be a list's first element: an object, a text, `null`, but no member and no word. `None` when more text must say it.
+fn begins_list(text: &[u8], at: usize, last: bool) -> Option<bool> {
+    let first = skip_commas(text, at);
+    let rest = text.get(first..).unwrap_or_default();
+    match rest.first() {
+        None if !last => None,
+        None | Some(b'{' | b'\'' | b']') => Some(true),
+        Some(b'"') => match double_quoted(text, first).map(|end| text.get(skip_space(text, end))) {
+            None | Some(None) if !last => None,
+            Some(Some(b',' | b']')) => Some(true),
+            _ => Some(false),
+        },
+        Some(b'n') if rest.len() < 4 && !last => None,
+        Some(_) => Some(rest.starts_with(b"null")),
+    }
+}
+
+/// How many commas there are among separators.
+fn commas(gap: &[u8]) -> usize {
+    gap.iter().filter(|byte| **byte == b',').count()
+}
+
+/// The first place at or after `at` that holds nothing of what stands between lines or values.
+fn skip_between(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b' ' | b'\n' | b'\r' | b'\t' | 0 | 0x1e)) {
+        at += 1;
+    }
+    at
 }

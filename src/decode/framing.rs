@@ -141,7 +141,7 @@ impl Framer {
             let full = waiting >= self.max;
             let text = &self.buffer[self.at..][..waiting.min(self.max)];
             let step = match self.cutter.next(text, 0, self.finished && !full) {
-                Step::More if full => self.cutter.next(text, 0, true),
+                Step::More if full => self.cutter.next_of_part(text),
                 step => step,
             };
             self.inside = self.cutter.is_inside();

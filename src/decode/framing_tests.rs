@@ -55,6 +55,19 @@ fn streams() {
         ("empty envelope", "{\"records\":[]}\n", 100, vec!["{\"records\":[]}"]),
         ("byte order mark", "\u{feff}{\"a\":1}", 100, vec![r#"{"a":1}"#]),
         ("blank", " \n \n", 100, vec![]),
+        (
+            "rest of a record behind records",
+            r#"{"records":[{"a":1}],"n":"2"},{"b":2}]}"#,
+            20,
+            vec![r#"{"a":1}"#, r#""n":"2"}"#, r#"{"b":2}"#],
+        ),
+        (
+            "members behind records, longer than a frame",
+            "{\"records\":[{\"a\":1}],\"n\":\"0123456789\"}\n{\"b\":2}\n",
+            12,
+            vec![r#"{"a":1}"#, "\"n\":\"012345", "6789\"}", r#"{"b":2}"#],
+        ),
+        ("members of an envelope's own", r#"{"records":[{"a":1}],"count":2}"#, 20, vec![r#"{"a":1}"#]),
         ("longer than a frame", "{\"a\":\"0123456789\"}\n{\"b\":2}\n", 12, vec!["{\"a\":\"012345", "6789\"}", r#"{"b":2}"#]),
     ] {
         assert_eq!(texts(text.as_bytes(), max), expected, "case: {name}");

@@ -41,6 +41,7 @@ pub mod framing;
 #[cfg(test)]
 mod framing_tests;
 pub(crate) mod json_text;
+mod names;
 mod repair;
 #[cfg(test)]
 mod salvage_tests;
@@ -136,6 +137,8 @@ pub struct Decoder {
     /// The unpacked body, when it came packed.
     plain: Vec<u8>,
     is_packed: bool,
+    /// The body is JSON and only cut to find its records' places.
+    is_sound: bool,
     /// Corrected text.
     fixed: Vec<u8>,
     /// For spans, which are found by decoding again.
@@ -151,6 +154,7 @@ impl Decoder {
             last_repair: None,
             plain: Vec::new(),
             is_packed: false,
+            is_sound: false,
             fixed: Vec::new(),
             second: Doc::default(),
         }
@@ -171,6 +175,7 @@ impl Decoder {
         } else if let Ok(root) = self.parse(&text[start..], doc) {
             self.list(doc, root, &Origin { repair: None, span: None, depth: 0 }, found);
         } else {
+            self.is_sound = false;
             self.salvage(text, start..text.len(), 0, doc, found);
         }
         if found.is_empty() {
@@ -182,7 +187,7 @@ impl Decoder {
 
     /// The byte range of every finding that [`Decoder::decode`] gives for this body, in the same order.
     ///
-    /// Costs a second decoding by the tolerant path; meant for dead letters. Ranges are of [`Decoder::text`]. Records that were wrapped
+    /// Costs a second decoding, also by the tolerant path; meant for dead letters. Ranges are of [`Decoder::text`]. Records that were wrapped
     /// together in one text, or are rows of one table, share a range.
     pub fn spans(&mut self, body: &[u8], spans: &mut Vec<Range<usize>>) {
         spans.clear();
@@ -195,6 +200,8 @@ impl Decoder {
         let mut doc = std::mem::take(&mut self.second);
         doc.clear();
         let mut found = Vec::new();
+        self.is_sound = self.parse(&text[start..], &mut doc).is_ok();
+        doc.clear();
         self.salvage(text, start..text.len(), 0, &mut doc, &mut found);
         if found.is_empty() {
             spans.push(0..text.len());
@@ -261,7 +268,8 @@ impl Decoder {
     fn salvage(&mut self, text: &[u8], range: Range<usize>, depth: usize, doc: &mut Doc, found: &mut Vec<Found>) {
         let body = &text[..range.end];
         // Only a list that was recognised as one is cut by its `value` or `data`.
-        let mut cutter = Cutter::new(depth > 0, LOOK_FACTOR * range.len());
+        let cutter = if self.is_sound { Cutter::of_sound } else { Cutter::new };
+        let mut cutter = cutter(depth > 0, LOOK_FACTOR * range.len());
         let mut at = range.start;
         loop {
             match cutter.next(body, at, true) {
@@ -270,7 +278,13 @@ impl Decoder {
                         return;
                     }
                     match fault {
-                        None => self.salvage_piece(text, start..end, depth, cutter.deepest(), doc, found),
+                        None => {
+                            let before = found.len();
+                            self.salvage_piece(text, start..end, depth, cutter.deepest(), doc, found);
+                            if found[before..].iter().any(|one| matches!(one, Found::Broken { code: "not_json" | "truncated", .. })) {
+                                cutter.doubt();
+                            }
+                        }
                         Some(Fault::Structure) => found.push(broken("not_json", start..end)),
                         Some(Fault::Truncated) => found.push(broken("truncated", start..end)),
                     }

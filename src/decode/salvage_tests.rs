@@ -71,6 +71,88 @@ fn salvaged() {
     }
 }
 
+/// Bytes that damage had hidden from every outcome, each found by the fuzz target `salvage` or `framing`.
+#[test]
+fn found_by_fuzzing() {
+    let first = r#"{"time":"1","category":"a"}"#;
+    let third = r#"{"time":"3","category":"c"}"#;
+    for (name, body, expected) in [
+        (
+            "head lost behind damage",
+            r#"{"records":[{"time":"1","category":"a},{"time":"3","category":"c"}],"n":"2"}"#.to_string(),
+            vec!["broken not_json", third, "broken not_json"],
+        ),
+        (
+            "head lost behind single quotes",
+            format!(r#"{{"records":[{first},{{'n':'2'}}],"n":"2"}}"#),
+            vec![first, r#"{"n":"2"} !single_quotes"#, "broken not_json"],
+        ),
+        (
+            "head lost behind a record that is no JSON",
+            format!(r#"{{"records":[{first},{{"n":tru}}],"n":"2"}}"#),
+            vec![first, "broken not_json", "broken not_json"],
+        ),
+        ("head lost before a record", format!(r#"{{"records":[{first}],"n":"2"}},{third}]}}"#), vec![first, "broken not_json", third]),
+        ("head of the last record lost", format!(r#"{{"records":[{first}],"n":"2"}}]}}"#), vec![first, "broken not_json"]),
+        ("head lost, comma left", format!(r#"{{"records":[{first},],"n":"2"}}"#), vec![first, "broken not_json"]),
+        ("head lost in a cut body", format!(r#"{{"records":[{first}],"n":"2","m":3"#), vec![first, "broken truncated"]),
+        ("head lost, the rest cut", format!(r#"{{"records":[{first}],"n":"2","m":"#), vec![first, "broken truncated"]),
+        (
+            "head lost, the rest damaged",
+            format!(r#"{{"records":[{first}],"n":"2","m" 3}},{third}]}}"#),
+            vec![first, "broken not_json", third],
+        ),
+        (
+            "head lost before more records",
+            format!(r#"{{"records":[{first}],"n":"2","records":[{third}]}},"#),
+            vec![first, "broken not_json", third],
+        ),
+        (
+            "head lost on a line, usual names",
+            format!("{{\"records\":[{{\"n\":1}}],\"time\":2,\"category\":3}}\n{{\"records\":[{third}]}}"),
+            vec![r#"{"n":1}"#, "broken not_json", third],
+        ),
+        (
+            "head lost on a line, names of the first record",
+            format!("{{\"records\":[{{\"n\":1,\"m\":2}}],\"n\":2,\"m\":3}}\n{{\"records\":[{third}]}}"),
+            vec![r#"{"n":1,"m":2}"#, "broken not_json", third],
+        ),
+        ("head of the first record lost", format!(r#"{{"records":[],"n":"2"}},{third}]}}"#), vec!["broken not_json", third]),
+        (
+            "an envelope's word for another thing",
+            format!(r#"{{"records":[{first}],"object":"organization.audit_log","id":2}},{third}]}}"#),
+            vec![first, "broken not_json", third],
+        ),
+        (
+            "a record runs into an envelope",
+            format!(r#"[{{"time":"1","category":"a","records":[{third}]}},{{"n":tru}}]"#),
+            vec!["broken not_json", third, "broken not_json"],
+        ),
+        (
+            "a list of records inside a record",
+            format!("{first}\n{{\"n\":2,\"records\":[\"m\":3}}\n{third}"),
+            vec![first, "broken not_json", "broken not_json", third],
+        ),
+        (
+            "an envelope's own members stay its own",
+            format!(
+                "{{\"source\":\"x\",\"records\":[{first}],\"count\":1}}\n{{\"records\":[],\"count\":0}}\n{{\"records\":[{third}],\"@odata.count\":1}}"
+            ),
+            vec![first, "empty empty_records", third],
+        ),
+        (
+            "the members of a page behind damage stay the page's",
+            format!(r#"{{"object":"list","data":[{first},{{"n":tru}}],"first_id":"a","last_id":null,"has_more":false}}"#),
+            vec![first, "broken not_json"],
+        ),
+    ] {
+        assert_eq!(decoded(body.as_bytes()), expected, "case: {name}");
+        let mut spans = Vec::new();
+        Decoder::new(Limits::default()).spans(body.as_bytes(), &mut spans);
+        assert_eq!(spans.len(), expected.len(), "case: {name}");
+    }
+}
+
 #[test]
 fn packed() {
     use std::io::Write;

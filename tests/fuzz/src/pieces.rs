@@ -53,7 +53,7 @@ pub fn damage(random: &mut fastrand::Rng, text: &mut Vec<u8>, pieces: &[&str]) {
 }
 
 /// What damage to JSON puts in.
-pub const JSON_PIECES: [&str; 26] = [
+pub const JSON_PIECES: [&str; 29] = [
     "{",
     "}",
     "[",
@@ -79,6 +79,9 @@ pub const JSON_PIECES: [&str; 26] = [
     "]}",
     "}{",
     "},{",
+    "],",
+    "],\"",
+    "\"records\":[",
     "\u{1}",
 ];
 
@@ -131,18 +134,95 @@ pub fn wrapped(form: u8, records: &[String]) -> String {
     }
 }
 
-/// Whether damage doubled the head of an envelope: the rest of the record it fell into then is what an envelope may say behind its records.
-pub fn has_more_envelopes(text: &[u8], form: u8) -> bool {
-    let heads = text.windows(9).filter(|window| *window == b"\"records\"").count();
-    heads > [0, 1, 0, 2][usize::from(form)]
+/// The names by which the program knows a record anywhere; the records above begin with them.
+const MARKERS: [&str; 4] = ["time", "category", "resourceId", "metricName"];
+
+/// Where an object whose brackets match ends, by brackets and double quotes alone.
+fn object_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut open = Vec::new();
+    let mut at = start;
+    while let Some(&byte) = text.get(at) {
+        match byte {
+            b'"' => at = text_end(text, at)?,
+            b'{' | b'[' => open.push(byte + 2),
+            b'}' | b']' if open.pop() != Some(byte) => return None,
+            b'}' | b']' if open.is_empty() => return Some(at + 1),
+            _ => {}
+        }
+        at += 1;
+    }
+    None
 }
 
-/// Stretches of a text that no range covers and that hold the mark.
+/// The quote that ends a text.
+fn text_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// The names that records have among the members of a stretch, not of what is nested in it.
+fn names(text: &[u8], gap: std::ops::Range<usize>) -> usize {
+    let named = |at: usize| {
+        let Some(end) = text_end(text, at) else { return false };
+        let is_name = text[end + 1..].trim_ascii_start().starts_with(b":");
+        is_name && MARKERS.iter().any(|marker| marker.as_bytes() == &text[at + 1..end])
+    };
+    let (mut depth, mut names, mut at) = (0, 0, gap.start);
+    while at < gap.end {
+        match text[at] {
+            b'"' => {
+                names += usize::from(depth == 0 && named(at));
+                at = text_end(text, at).unwrap_or(text.len());
+            }
+            b'{' | b'[' => depth += 1,
+            // The list of records ends here, not one of the gap's own.
+            b'}' | b']' if depth == 0 => {}
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    names
+}
+
+/// What the README says of damage: bytes may pass without an outcome only among the members beside the records of an envelope, and when
+/// fewer than two of them are called as records' members are. Before the list: when it begins as a list does. Behind it: when the brackets
+/// of the whole object match and nothing goes on behind it.
+fn may_pass(text: &[u8], gap: std::ops::Range<usize>) -> bool {
+    let marks = || gap.clone().filter(|at| text[*at] == MARK);
+    let (Some(first), Some(last)) = (marks().next(), marks().next_back()) else { return true };
+    let head = text[..first].iter().rposition(|byte| *byte == b'{').filter(|at| *at >= gap.start);
+    if let Some(head) = head
+        && text[gap.clone()].trim_ascii_end().ends_with(b"\"records\":[")
+    {
+        let begins = text[gap.end..].iter().find(|byte| !byte.is_ascii_whitespace());
+        return names(text, head + 1..gap.end) < 2 && matches!(begins, None | Some(b'{' | b'"' | b'n' | b'\''));
+    }
+    let starts = (0..first).filter(|at| text[*at..].starts_with(b"{\"records\":["));
+    let is_around = |start: usize| {
+        object_end(text, start).is_some_and(|end| {
+            let behind = text[end..].iter().find(|byte| !byte.is_ascii_whitespace());
+            end > last && !matches!(behind, Some(b',' | b':' | b']' | b'}'))
+        })
+    };
+    names(text, gap.clone()) < 2 && starts.into_iter().any(is_around)
+}
+
+/// Stretches of a text that no range covers, that hold the mark and that should not have been passed over.
 pub fn lost(text: &[u8], ranges: impl Iterator<Item = std::ops::Range<usize>>) -> Option<String> {
     let mut from = 0;
     for range in ranges.chain([text.len()..text.len()]) {
-        if range.start > from && text[from..range.start].contains(&MARK) {
-            return Some(String::from_utf8_lossy(&text[from..range.start]).into_owned());
+        if range.start > from {
+            let gap = &text[from..range.start];
+            if gap.contains(&MARK) && !may_pass(text, from..range.start) {
+                return Some(String::from_utf8_lossy(gap).into_owned());
+            }
         }
         from = from.max(range.end);
     }
