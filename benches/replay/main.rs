@@ -25,6 +25,8 @@ const TICKS_PER_SECOND: f64 = 100.0;
 struct Case {
     name: String,
     input: PathBuf,
+    /// Before packing.
+    bytes: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -74,18 +76,19 @@ fn cases(folder: &Path, bytes: u64) -> Result<Vec<Case>, Fault> {
                 pack(packed, &mut File::open(&plain)?)?;
             }
         }
+        let size = fs::metadata(&plain)?.len();
         if !hours.exists() {
             fs::create_dir(&hours)?;
             let mut lines = BufReader::new(File::open(&plain)?);
             for part in 0..PARTS {
                 let mut some = Vec::new();
-                (&mut lines).take(bytes / PARTS as u64).read_to_end(&mut some)?;
+                (&mut lines).take(size / PARTS as u64 + 1).read_to_end(&mut some)?;
                 lines.read_until(b'\n', &mut some)?;
                 pack(&hours.join(format!("{part:02}.ndjson.gz")), &mut &some[..])?;
             }
         }
         for (how, input) in [("plain", plain), ("gzip", gzip), ("zstd", zstd), ("24 gzip files", hours)] {
-            cases.push(Case { name: format!("{log}, {how}"), input });
+            cases.push(Case { name: format!("{log}, {how}"), input, bytes: size });
         }
     }
     Ok(cases)
@@ -190,7 +193,7 @@ fn main() -> Result<(), Fault> {
                 "| {} | {jobs} | {:.2} | {:.0} | {:.2} | {scaling:.2} | {:.2} | {:.0} MB |",
                 case.name,
                 wall(at),
-                bytes as f64 / 1e6 / wall(at),
+                case.bytes as f64 / 1e6 / wall(at),
                 least(of.iter().map(|measured| measured.cpu_seconds)),
                 if at == 0 { 1.0 } else { scaling / control_scaling },
                 of.iter().map(|measured| measured.peak_bytes).max().unwrap_or_default() as f64 / 1e6,
