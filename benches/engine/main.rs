@@ -7,6 +7,7 @@
 //! leaves dropped, `full` adds the user agent and cached geo, `kept` also keeps unread leaves, as shipped.
 
 mod generator;
+mod growth;
 
 use cpu_time::ThreadTime;
 use simd_json::Buffers;
@@ -15,7 +16,7 @@ use udmill::classify::{self, Facts};
 use udmill::decode::{Decoder, Doc, Found, Limits};
 use udmill::engine::{Engine, Message, Outcome, Outcomes, Settings, View, Worker};
 use udmill::enrich::{Databases, Enrichers, Sizes};
-use udmill::mapping::{built_in, compile::Options};
+use udmill::mapping::{Files, built_in, compile::Options};
 use udmill::plan::Unmapped;
 use udmill::plan::redact::Redactor;
 
@@ -30,24 +31,55 @@ struct Case {
     worker: Worker,
     outcomes: Outcomes,
     bytes_out: usize,
+    /// The mapping that takes every record, whatever it looks like.
+    pin: Option<u16>,
 }
 
 impl Case {
     fn new(name: &'static str, omit: &[&str], unmapped: Unmapped, databases: &Arc<Databases>) -> Case {
         let options = Options { omit: omit.iter().map(|path| (*path).to_owned()).collect(), unmapped: Some(unmapped) };
-        let view = View { profile: Some("documented".to_owned()), options };
-        let engine = match Engine::build(&built_in(), &[view], Settings::default()) {
+        Case::of(name, &built_in(), View { profile: Some("documented".to_owned()), options }, databases)
+    }
+
+    fn of(name: &'static str, files: &Files, view: View, databases: &Arc<Databases>) -> Case {
+        let engine = match Engine::build(files, &[view], Settings::default()) {
             Ok((engine, _)) => engine,
-            Err(faults) => panic!("{}", udmill::mapping::render(&faults, &built_in(), false)),
+            Err(faults) => panic!("{}", udmill::mapping::render(&faults, files, false)),
         };
         let worker = Worker::new(engine.limits(), Enrichers::new(databases.clone(), Sizes::default(), 42));
-        Case { name, engine, worker, outcomes: Outcomes::default(), bytes_out: 0 }
+        Case { name, engine, worker, outcomes: Outcomes::default(), bytes_out: 0, pin: None }
+    }
+
+    fn pinned(mut self, mapping: &str) -> Case {
+        self.pin = Some(self.engine.mapping(mapping).expect("the mapping is there"));
+        self
+    }
+
+    fn process(&mut self, message: &[u8]) {
+        self.engine.process(&mut self.worker, Message { pin: self.pin, ..Message::new(message) }, &mut self.outcomes);
+    }
+
+    /// Every event of the messages, one after the other.
+    fn outputs(&mut self, messages: &[Vec<u8>]) -> Vec<u8> {
+        let mut all = Vec::new();
+        for message in messages {
+            self.process(message);
+            all.extend_from_slice(&self.outcomes.events);
+        }
+        all
+    }
+
+    /// The mapping that makes events of a message; `None` when it makes none.
+    fn mapping_of(&mut self, message: &[u8]) -> Option<String> {
+        self.process(message);
+        let part = self.outcomes.parts.iter().find(|part| matches!(part.outcome, Outcome::Emit { .. }))?;
+        self.engine.plan(part).map(|plan| plan.name.clone())
     }
 
     fn run(&mut self, messages: &[Vec<u8>]) {
         self.bytes_out = 0;
         for message in messages {
-            self.engine.process(&mut self.worker, Message::new(message), &mut self.outcomes);
+            self.process(message);
             self.bytes_out += self.outcomes.events.len();
         }
     }
@@ -55,7 +87,7 @@ impl Case {
     /// Every part must be an event, and every event JSON: a fast engine that drops is no engine.
     fn check(&mut self, messages: &[Vec<u8>]) {
         for message in messages.iter().take(200) {
-            self.engine.process(&mut self.worker, Message::new(message), &mut self.outcomes);
+            self.process(message);
             for part in &self.outcomes.parts {
                 let Outcome::Emit { event, .. } = &part.outcome else { panic!("{}: {:?}", self.name, part.outcome) };
                 let event: serde_json::Value = serde_json::from_slice(&self.outcomes.events[event.clone()]).expect("events are JSON");
@@ -209,8 +241,12 @@ fn main() {
         measure("azure activity", &generator::azure(1500, 1, 2), 1500, &databases),
         measure("azure activity, 500 records a message", &generator::azure(3, 500, 3), 1500, &databases),
     ];
+    let events = generator::openai(1500, 1);
+    let nothing = Arc::new(Databases::default());
+    let (rules, sizes, families) = (growth::rules(&events), growth::sizes(&events, &nothing), growth::families(&nothing));
+    let told = serde_json::json!({ "host": host, "rounds": ROUNDS, "inputs": all, "rules": rules, "sizes": sizes, "families": families });
     let path = format!("{root}/target/bench-engine.json");
-    match std::fs::write(&path, serde_json::json!({ "host": host, "rounds": ROUNDS, "inputs": all }).to_string()) {
+    match std::fs::write(&path, told.to_string()) {
         Ok(()) => println!("written to target/bench-engine.json"),
         Err(fault) => println!("{path}: {fault}"),
     }

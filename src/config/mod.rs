@@ -56,8 +56,8 @@ pub use redaction::{Redaction, RedactionAction, RedactionRule};
 pub use routes::{Dedupe, Filter, Take, Target, Unrouted};
 pub use secret::{Secret, SecretRef};
 pub use settings::{
-    Admin, AdminTls, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings, Sink,
-    Source, Start, Wrap,
+    Admin, AdminTls, DeadLetter, DeadLetterContent, Delivery, Emit, Files, KafkaSink, KafkaSource, Log, LogFormat, Output, Run, Settings,
+    Sink, Source, Start, Wrap,
 };
 pub use start_files::StartFile;
 pub use token::{TokenCache, TokenFault};

@@ -1,5 +1,6 @@
 //! The sink's acknowledgements: they settle messages, or come to [`super::repair`].
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
@@ -66,6 +67,8 @@ pub struct Failure {
     pub refused: Refused,
     /// The producer did not take it; the broker knows nothing of it.
     pub was_not_taken: bool,
+    /// When it came back.
+    pub at: Instant,
 }
 
 /// Told by the producer's thread.
@@ -120,7 +123,7 @@ impl Delivery {
     /// Hands something to the repair thread. It only ends after all workers, so the channel is open.
     pub fn fail(&self, owed: Box<Owed>, refused: Refused, was_not_taken: bool) {
         self.metrics.kafka_errors.with_label_values(&["sink", refused.code.as_str()]).inc();
-        if self.failures.send(Failure { owed, refused, was_not_taken }).is_err() && self.stop.phase() < Phase::GivenUp {
+        if self.failures.send(Failure { owed, refused, was_not_taken, at: Instant::now() }).is_err() && self.stop.phase() < Phase::GivenUp {
             self.stop.fatal("the thread that handles undelivered messages ended".to_owned());
         }
     }

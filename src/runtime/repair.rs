@@ -2,7 +2,7 @@
 //!
 //! A thread of its own does this, because the sink's thread must go on bringing acknowledgements while this one waits for room.
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
@@ -34,7 +34,7 @@ pub fn repair(failures: &Receiver<Failure>, finished: &AtomicBool, shared: &Shar
 }
 
 fn one(failure: Failure, shared: &Shared) {
-    let Failure { mut owed, refused, was_not_taken } = failure;
+    let Failure { mut owed, refused, was_not_taken, at } = failure;
     if let Some(gate) = &shared.gate
         && !(was_not_taken && refused.fate == Fate::Permanent)
     {
@@ -52,7 +52,8 @@ fn one(failure: Failure, shared: &Shared) {
                 tracing::warn!(code = refused.code, "sink: {text}");
             }
             let plain = backoff(owed.failures);
-            wait(shared, plain + plain.mul_f64(crate::sink::jitter() / 4.0));
+            // A lost connection gives back thousands at once: they wait together, not one after the other.
+            wait_until(shared, at + plain + plain.mul_f64(crate::sink::jitter() / 4.0));
             resend(owed, &refused.message, shared);
         }
         // Another message in the same request may be the large one.
@@ -115,9 +116,8 @@ fn backoff(failures: u32) -> Duration {
 }
 
 /// Waits, but not past the end of the process.
-fn wait(shared: &Shared, time: Duration) {
-    let deadline = std::time::Instant::now() + time;
-    while std::time::Instant::now() < deadline && shared.stop.phase() < Phase::GivenUp {
+fn wait_until(shared: &Shared, deadline: Instant) {
+    while Instant::now() < deadline && shared.stop.phase() < Phase::GivenUp {
         std::thread::park_timeout(Duration::from_millis(50));
     }
 }

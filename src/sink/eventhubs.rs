@@ -23,6 +23,11 @@ const SPARE_BUFFER_BYTES: usize = 4 << 20;
 const OVERHEAD_BYTES: usize = 512;
 /// How long the producer waits for a batch to fill.
 const LINGER_MS: i64 = 20;
+/// How long the service may say nothing of a message. It answers within seconds; a batch whose link was lost while it was sent is never
+/// answered.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const ANSWER_TICK: Duration = Duration::from_secs(1);
 /// The first wait after the connection failed; it doubles.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait.
@@ -55,8 +60,8 @@ enum Login {
 struct Waiting<A: Acks> {
     message: OwnedMessage,
     owed: Box<A::Owed>,
-    /// A producer has it.
-    given: bool,
+    /// When a producer got it.
+    given: Option<Instant>,
 }
 
 impl<A: Acks> EventHubsSink<A> {
@@ -124,7 +129,7 @@ impl<A: Acks> EventHubsSink<A> {
         let number = shared.next.fetch_add(1, Ordering::Relaxed);
         shared.used_bytes.fetch_add(cost(&message), Ordering::AcqRel);
         let hub = message.topic.clone();
-        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Waiting { message, owed, given: false });
+        shared.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Waiting { message, owed, given: None });
         let mut hubs = self.hubs.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = hubs.entry(hub).or_insert_with_key(|hub| {
             let (queue, numbers) = mpsc::unbounded_channel();
@@ -203,7 +208,7 @@ impl<A: Acks> Shared<A> {
     fn event(&self, number: u64) -> Option<(EventData, Option<String>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting = waiting.get_mut(&number)?;
-        waiting.given = true;
+        waiting.given = Some(Instant::now());
         let message = &waiting.message;
         let mut event = EventData::builder().with_body(message.value.clone()).with_message_id(number);
         for (name, value) in &message.headers {
@@ -218,8 +223,10 @@ impl<A: Acks> Shared<A> {
 
     async fn open(self: &Arc<Self>, hub: &str, broken: &Arc<Broken>) -> Result<BufferedProducerClient, EventHubsError> {
         let (stored, failed, broken) = (Arc::clone(self), Arc::clone(self), Arc::clone(broken));
+        // No retries of the SDK: when the senders of two partitions mend their connection at once, one of them may wait for ever. What fails
+        // comes here, and is sent again by a new producer.
         let mut builder = BufferedProducerClient::builder()
-            .with_retry_options(RetryOptions { max_retries: 3, ..RetryOptions::default() })
+            .with_retry_options(RetryOptions { max_retries: 0, ..RetryOptions::default() })
             .with_max_wait_time(azure_core::time::Duration::milliseconds(LINGER_MS))
             .with_on_send_succeeded(move |sent| {
                 for number in sent.events.iter().filter_map(number) {
@@ -277,10 +284,13 @@ async fn produce<A: Acks>(shared: Arc<Shared<A>>, hub: String, mut numbers: mpsc
         let broken = Arc::new(Broken::default());
         let producer = open(&shared, &hub, &mut numbers, &broken).await;
         shared.acks.reachable();
+        let silent = silent(&shared, &hub);
+        tokio::pin!(silent);
         while !broken.set.load(Ordering::Acquire) {
             let number = tokio::select! {
                 biased;
                 () = broken.told.notified() => break,
+                () = &mut silent => break,
                 number = numbers.recv() => match number {
                     Some(number) => number,
                     None => return,
@@ -289,7 +299,14 @@ async fn produce<A: Acks>(shared: Arc<Shared<A>>, hub: String, mut numbers: mpsc
             // Purged meanwhile.
             let Some((event, partition_key)) = shared.event(number) else { continue };
             let options = EnqueueEventOptions { partition_key, ..EnqueueEventOptions::default() };
-            if let Err(error) = producer.enqueue_event(event, Some(options)).await {
+            // A full buffer makes this wait too.
+            let taken = tokio::select! {
+                biased;
+                () = broken.told.notified() => break,
+                () = &mut silent => break,
+                taken = producer.enqueue_event(event, Some(options)) => taken,
+            };
+            if let Err(error) = taken {
                 let (fate, too_large, code) = judge(&error);
                 shared.refuse(number, fate, too_large, code);
             }
@@ -299,10 +316,25 @@ async fn produce<A: Acks>(shared: Arc<Shared<A>>, hub: String, mut numbers: mpsc
         tracing::debug!(hub, in_time = ended.is_ok(), "producer ended");
         let given: Vec<u64> = {
             let waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.iter().filter(|(_, one)| one.given && one.message.topic == hub).map(|(number, _)| *number).collect()
+            waiting.iter().filter(|(_, one)| one.given.is_some() && one.message.topic == hub).map(|(number, _)| *number).collect()
         };
         for number in given {
             shared.refuse(number, Fate::Retry, false, "Connection");
+        }
+    }
+}
+
+/// Comes back when a message of the hub has waited too long for an answer.
+async fn silent<A: Acks>(shared: &Shared<A>, hub: &str) {
+    loop {
+        tokio::time::sleep(ANSWER_TICK).await;
+        let oldest = {
+            let waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.values().filter(|one| one.message.topic == hub).filter_map(|one| one.given).min()
+        };
+        if oldest.is_some_and(|given| given.elapsed() > ANSWER_TIMEOUT) {
+            let text = format!("hub `{hub}`: no answer for {} s", ANSWER_TIMEOUT.as_secs());
+            return shared.acks.trouble("Connection", false, &text);
         }
     }
 }

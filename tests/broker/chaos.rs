@@ -61,8 +61,9 @@ impl Dice {
     }
 }
 
+/// What a step does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blow {
+pub enum Blow {
     /// `kill -9`, and started again.
     Kill,
     /// SIGTERM: leaves the group and joins it again.
@@ -73,14 +74,15 @@ enum Blow {
 
 /// One step: after `wait_ms` do `blow` to process `victim`, which comes back after `away_ms`.
 #[derive(Debug, Clone, Copy)]
-struct Step {
-    wait_ms: u64,
-    blow: Blow,
-    victim: usize,
-    away_ms: u64,
+pub struct Step {
+    pub wait_ms: u64,
+    pub blow: Blow,
+    pub victim: usize,
+    pub away_ms: u64,
 }
 
-fn schedule(kills: u64, restarts: u64, seed: u64) -> Vec<Step> {
+/// So many kills, a fifth as many leaves, and so many restarts of the broker, in the order that the seed gives.
+pub fn schedule(kills: u64, restarts: u64, seed: u64) -> Vec<Step> {
     let mut dice = Dice(seed);
     let mut blows = vec![Blow::Kill; kills as usize];
     blows.extend(vec![Blow::Leave; kills.div_ceil(5) as usize]);

@@ -1,12 +1,13 @@
 //! Event Hubs over AMQP: `udmill run` as a process of its own, between hubs of the stand-in. Blob checkpoints are tested on Azurite when
 //! `eval "$(tests/broker/azurite.sh)"` made it known; without it those tests say that they skipped.
+mod chaos;
 pub mod process;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use eventhubs_stand_in::Server;
-use process::{AZURITE_KEY, Azurite, Process, wait_for};
+use process::{AZURITE_KEY, Process, wait_for};
 
 /// Whoever has no broker can run these: `cargo test --test broker hubs`.
 pub const CASES: &[(&str, fn())] = &[
@@ -15,11 +16,8 @@ pub const CASES: &[(&str, fn())] = &[
         "hubs::a_partition_without_a_checkpoint_begins_at_the_end_when_told_so",
         a_partition_without_a_checkpoint_begins_at_the_end_when_told_so,
     ),
-    ("hubs::nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file", nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file),
-    (
-        "hubs::nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed",
-        nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed,
-    ),
+    ("hubs::chaos::nothing_is_lost_with_checkpoints_in_a_file", chaos::nothing_is_lost_with_checkpoints_in_a_file),
+    ("hubs::chaos::nothing_is_lost_with_checkpoints_in_blobs", chaos::nothing_is_lost_with_checkpoints_in_blobs),
     (
         "hubs::what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter",
         what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter,
@@ -114,57 +112,6 @@ fn a_partition_without_a_checkpoint_begins_at_the_end_when_told_so() {
     assert_eq!(process.stop(), Some(0));
     let expected: BTreeSet<String> = all(200).difference(&all(100)).cloned().collect();
     assert_eq!(written(&server).into_keys().collect::<BTreeSet<_>>(), expected);
-}
-
-fn nothing_is_lost_when_it_is_killed_with_checkpoints_in_a_file() {
-    let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
-    let settings = settings(&server, &file(folder.path()), "");
-    let total = 6000;
-    let mut running = start(&server, &settings);
-    for kill in 0..5 {
-        put(&server, kill * 1000..(kill + 1) * 1000);
-        let so_far = kill * 1000 + 300;
-        wait_for("some events", || (written(&server).len() >= so_far).then_some(()));
-        // Kills as -9 does, then starts anew.
-        drop(running);
-        running = start(&server, &settings);
-    }
-    put(&server, 5000..total);
-    wait_for_all(&server, total);
-    assert_eq!(running.stop(), Some(0));
-    let written = written(&server);
-    let lost: Vec<String> = all(total).into_iter().filter(|id| !written.contains_key(id)).collect();
-    let repeated: usize = written.values().map(|times| times - 1).sum();
-    eprintln!("file: {total} events, 5 kills, lost {}, repeated {repeated}", lost.len());
-    assert!(lost.is_empty(), "lost {lost:?}");
-}
-
-fn nothing_is_lost_when_instances_that_share_blob_checkpoints_are_killed() {
-    let Some(azurite) = Azurite::start("positions") else { return };
-    let server = hubs();
-    let blob = format!(
-        "[source.eventhubs.checkpoints.blob]\naccount = \"devstoreaccount1\"\ncontainer = \"positions\"\nendpoint = \"{}\"\naccess_key = {{ env = \"BLOB_KEY\" }}",
-        azurite.endpoint()
-    );
-    let settings = settings(&server, &blob, "");
-    let total = 4000;
-    let mut one = start(&server, &settings);
-    let other = start(&server, &settings);
-    for kill in 0..3 {
-        put(&server, kill * 1000..(kill + 1) * 1000);
-        wait_for("some events", || (written(&server).len() >= kill * 1000 + 300).then_some(()));
-        drop(one);
-        one = start(&server, &settings);
-    }
-    put(&server, 3000..total);
-    wait_for_all(&server, total);
-    assert_eq!(one.stop(), Some(0));
-    assert_eq!(other.stop(), Some(0));
-    let written = written(&server);
-    let lost: Vec<String> = all(total).into_iter().filter(|id| !written.contains_key(id)).collect();
-    let repeated: usize = written.values().map(|times| times - 1).sum();
-    eprintln!("blob: {total} events, 3 kills beside a second instance, lost {}, repeated {repeated}", lost.len());
-    assert!(lost.is_empty(), "lost {lost:?}");
 }
 
 fn what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter() {

@@ -142,6 +142,13 @@ impl State {
         partitions.iter().map(|partition| partition.events.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
+    pub fn each_body(&self, hub: &str, mut look: impl FnMut(&[u8])) {
+        for partition in self.hubs.get(hub).map(Vec::as_slice).unwrap_or_default() {
+            let events = partition.events.lock().unwrap_or_else(PoisonError::into_inner);
+            events.iter().for_each(|event| look(&event.body));
+        }
+    }
+
     pub fn events(&self, hub: &str) -> Vec<Event> {
         let partitions = self.hubs.get(hub).map(Vec::as_slice).unwrap_or_default();
         let mut out = Vec::new();
