@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; each installs what the machine lacks.
-.PHONY: demo test chaos soak fuzz nightly install broker-start broker-stop
+.PHONY: demo test chaos soak fuzz properties bench-peers nightly install broker-start broker-stop
 
 demo: install
 	cargo run --locked -- demo
@@ -33,5 +33,13 @@ fuzz:
 	cd tests/fuzz && for target in framing mappings times ja4 flows salvage; do \
 	  cargo run --release --locked -- $$target --seconds $${FUZZ_SECONDS:-300} --seed $${SEED:-1} --record || exit 1; done
 
+# The property tests on cases that nobody has tried: a hundred times as many as `make test`, and another draw every time.
+properties:
+	PROPTEST_CASES=$${CASES:-10000} cargo test --locked --lib
+
+# The engine beside VRL on the same events; its library takes minutes to build.
+bench-peers:
+	cd benches/peers && cargo run --release --locked
+
 # What takes too long for every change.
-nightly: chaos soak fuzz
+nightly: chaos soak fuzz properties

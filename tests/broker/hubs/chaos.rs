@@ -67,7 +67,11 @@ fn chaos(stem: &str, processes: usize, checkpoints: &str) {
         match step.blow {
             // Dropping a process is `kill -9`.
             Blow::Kill => drop(running[slot].take()),
-            Blow::Leave => assert_eq!(running[slot].take().and_then(Process::stop), Some(0), "{stem}: an orderly stop"),
+            // Without a code it had only just been started and not yet learnt to stop in order.
+            Blow::Leave => {
+                let code = running[slot].take().and_then(Process::stop);
+                assert!(matches!(code, None | Some(0)), "{stem}: an orderly stop ended with {code:?}");
+            }
             Blow::Broker => {
                 server.faults().refuse_tokens(true);
                 server.drop_connections();
