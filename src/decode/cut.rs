@@ -173,7 +173,7 @@ impl Cutter {
                     }
                 }
             }
-            Some(b'{') => self.object(text, at, last),
+            Some(b'{') => self.object(text, at, text[from..at].contains(&b','), last),
             Some(_) => self.whole(text, at, last),
         }
     }
@@ -186,8 +186,9 @@ impl Cutter {
         }
     }
 
-    /// A top-level object: an envelope as soon as a member with records is met, else a record.
-    fn object(&mut self, text: &[u8], start: usize, last: bool) -> Step {
+    /// A top-level object: an envelope as soon as a member with records is met, else a record. A comma before it says that it once stood
+    /// among elements, where few envelopes do.
+    fn object(&mut self, text: &[u8], start: usize, has_comma: bool, last: bool) -> Step {
         let mut at = start + 1;
         let mut deepest = 0;
         let mut of_records = 0;
@@ -227,7 +228,7 @@ impl Cutter {
                     Some(b']') => is_empty = true,
                     _ if has_more && !self.is_sound => {
                         let Some(is_list) = begins_list(text, value + 1, last) else { return Step::More };
-                        if of_records < 2 && is_list {
+                        if of_records < 2 && is_list && !has_comma {
                             self.mode = Mode::Elements { member: true, opened: true };
                             self.forget_faults();
                             return Step::Envelope { end: value + 1 };
@@ -610,9 +611,10 @@ impl Cutter {
     }
 }
 
-/// Whether what follows a `[` can be a list's first element: an object, a text, `null`, but no member and no word. `None` when more text must say it.
+/// Whether what follows a `[` is a list's first element: an object, a text or `null`; no member, no word, no comma. `None` when more text
+/// must say it.
 fn begins_list(text: &[u8], at: usize, last: bool) -> Option<bool> {
-    let first = skip_commas(text, at);
+    let first = skip_space(text, at);
     let rest = text.get(first..).unwrap_or_default();
     match rest.first() {
         None if !last => None,

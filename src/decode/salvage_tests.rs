@@ -134,6 +134,16 @@ fn found_by_fuzzing() {
             vec![first, "broken not_json", "broken not_json", third],
         ),
         (
+            "a list of records inside a record, behind a comma",
+            format!("{first}\n,{{\"n\":2,\"records\":[{third}]}}"),
+            vec![first, "broken not_json", third],
+        ),
+        (
+            "a list of records inside a record, before a comma",
+            format!("{first}\n{{\"n\":2,\"records\":[,{third}]}}"),
+            vec![first, "broken not_json", third],
+        ),
+        (
             "an envelope's own members stay its own",
             format!(
                 "{{\"source\":\"x\",\"records\":[{first}],\"count\":1}}\n{{\"records\":[],\"count\":0}}\n{{\"records\":[{third}],\"@odata.count\":1}}"

@@ -37,7 +37,7 @@ fn account_for(engine: &Engine, worker: &mut Worker, decoder: &mut Decoder, name
 
 /// Whether a text holds nothing but separators and the members that an envelope has beside its records.
 fn is_envelope(gap: &[u8]) -> bool {
-    let members = r#"["'](?i:records|value|data|object|has_more|first_id|last_id|nextlink|@odata\.\w+|tables|name|columns|rows)["']"#;
+    let members = r#"["'](?i:records|value|data|object|has_more|first_id|last_id|nextlink|@odata\.\w+)["']"#;
     let words = Regex::new(&format!(r#"{members}\s*:?\s*("[^"]*"|true|false|null)?|[\s,:\[\]{{}}]"#)).expect("a pattern");
     words.replace_all(gap, &b""[..]).is_empty()
 }
@@ -63,7 +63,7 @@ fn every_byte_of_every_sample_is_accounted_for() {
 type Damage = fn(&mut Vec<u8>, &mut Dice);
 
 /// The ways a record is damaged; each leaves something that no repair mends.
-const DAMAGES: [(&str, Damage); 7] = [
+const DAMAGES: [(&str, Damage); 8] = [
     ("cut inside", |record, dice| {
         let keep = record.len() / 4 + dice.roll(record.len() / 2);
         record.truncate(keep);
@@ -87,6 +87,11 @@ const DAMAGES: [(&str, Damage); 7] = [
         let commas = places(record, b',');
         let at = commas[dice.roll(commas.len())];
         record.splice(at..at, [0x80, 0xff, 0x00, 0xc3]);
+    }),
+    ("head lost behind a bracket", |record, dice| {
+        let commas = places(record, b',');
+        let at = commas[dice.roll(commas.len())];
+        record.splice(..=at, *b"],");
     }),
     ("a colon dropped", |record, dice| {
         let colons = places(record, b':');
