@@ -1,6 +1,6 @@
 //! [`Doc`]: one parsed message as two flat arrays.
 
-use super::json_text::write_string;
+use super::json_text::{append, write_string};
 
 /// What a [`Node`] is. Its width leaves no gap in a node, which is then copied in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,39 +150,43 @@ impl Doc {
             Kind::Int => out.extend_from_slice(itoa::Buffer::new().format(node.bits as i64).as_bytes()),
             Kind::UInt => out.extend_from_slice(itoa::Buffer::new().format(node.bits).as_bytes()),
             Kind::Float => out.extend_from_slice(ryu::Buffer::new().format(f64::from_bits(node.bits)).as_bytes()),
-            Kind::Str => write_text(self.str(index), node.plain, out),
+            Kind::Str => self.write_text(node, out),
             Kind::Object => {
                 out.push(b'{');
-                for (place, (key, value)) in self.members(index).enumerate() {
+                let mut at = index + 1;
+                for place in 0..node.len {
                     if place > 0 {
                         out.push(b',');
                     }
-                    write_text(self.str(key), self.node(key).plain, out);
+                    self.write_text(self.node(at), out);
                     out.push(b':');
-                    self.write_json(value, out);
+                    self.write_json(at + 1, out);
+                    at = self.after(at + 1);
                 }
                 out.push(b'}');
             }
             Kind::Array => {
                 out.push(b'[');
-                for (place, element) in self.elements(index).enumerate() {
+                let mut at = index + 1;
+                for place in 0..node.len {
                     if place > 0 {
                         out.push(b',');
                     }
-                    self.write_json(element, out);
+                    self.write_json(at, out);
+                    at = self.after(at);
                 }
                 out.push(b']');
             }
         }
     }
-}
 
-fn write_text(text: &[u8], plain: Plain, out: &mut Vec<u8>) {
-    if plain == Plain::Yes {
-        out.push(b'"');
-        out.extend_from_slice(text);
-        out.push(b'"');
-    } else {
-        write_string(text, out);
+    fn write_text(&self, text: Node, out: &mut Vec<u8>) {
+        if text.plain == Plain::Yes {
+            out.push(b'"');
+            append(&self.text, text.bits as usize, text.len as usize, out);
+            out.push(b'"');
+        } else {
+            write_string(&self.text[text.bits as usize..text.bits as usize + text.len as usize], out);
+        }
     }
 }

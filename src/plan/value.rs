@@ -55,7 +55,9 @@ impl Value {
     /// The value of a node. `null`, `""`, `"-"`, `"null"` and `"<null>"` are absent, as are empty containers.
     #[inline]
     pub fn of(doc: &Doc, node: Node) -> Value {
-        if node.kind == Kind::Str && node.len > 6 {
+        // The lengths of the texts that mean nothing.
+        const ODD: u32 = 1 | 1 << 1 | 1 << 4 | 1 << 6;
+        if node.kind == Kind::Str && ODD >> node.len.min(31) & 1 == 0 {
             return Value { tag: Tag::Text, plain: node.plain, len: node.len, bits: node.bits };
         }
         Value::of_other(doc, node)
