@@ -1,7 +1,7 @@
 //! `cargo bench --bench replay`: seconds of `udmill replay` from file to file, plain and packed, on one processor and on all.
 //!
 //! Writes about a gigabyte of generated records for each of two logs into `target/bench-replay` (`UDMILL_BENCH_BYTES` and `UDMILL_BENCH_FOLDER`
-//! change both), replays them by turns, and lets a loop that touches registers only run on as many threads in every round: what it
+//! change both), replays them by turns, and lets a loop that touches registers only run on as many threads beside each: what it
 //! loses when it shares the machine nobody can win. Linux only, where `/proc` tells times and memory of a child.
 
 #[path = "../engine/generator.rs"]
@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Rounds each case runs; the best counts.
+/// Rounds each case runs: the best time counts, and the median of the ratios within each round.
 const ROUNDS: usize = 3;
 /// Files that the same records are also packed into, as hours of a day are.
 const PARTS: usize = 24;
@@ -135,7 +135,7 @@ fn control(threads: usize) -> f64 {
         for number in 0..threads {
             scope.spawn(move || {
                 let mut random = generator::Random::new(number as u64 + 1);
-                for _ in 0..400_000_000_u64 {
+                for _ in 0..150_000_000_u64 {
                     std::hint::black_box(random.next());
                 }
             });
@@ -148,6 +148,12 @@ fn least(values: impl Iterator<Item = f64>) -> f64 {
     values.fold(f64::INFINITY, f64::min)
 }
 
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn main() -> Result<(), Fault> {
     let variable = |name: &str, usual: &str| std::env::var(name).unwrap_or_else(|_| usual.to_owned());
     let bytes: u64 = variable("UDMILL_BENCH_BYTES", "1000000000").parse()?;
@@ -158,16 +164,17 @@ fn main() -> Result<(), Fault> {
     let jobs = [1, all];
     let output = folder.join("events.ndjson");
     let mut times: Vec<Vec<Measured>> = vec![Vec::new(); cases.len() * jobs.len()];
-    let mut controls = vec![Vec::new(); jobs.len()];
+    let mut scalings: Vec<Vec<(f64, f64)>> = vec![Vec::new(); cases.len()];
     let mut hashes = vec![None; cases.len() / 4];
     for round in 0..ROUNDS {
-        for (at, jobs) in jobs.iter().enumerate() {
-            controls[at].push(control(*jobs));
-        }
         for (number, case) in cases.iter().enumerate() {
+            let mut walls = [(0.0, 0.0); 2];
             for (at, jobs) in jobs.iter().enumerate() {
                 let _ = fs::remove_file(&output);
-                times[number * 2 + at].push(replay(&case.input, &output, *jobs)?);
+                let before = control(*jobs);
+                let measured = replay(&case.input, &output, *jobs)?;
+                walls[at] = (measured.wall_seconds, (before + control(*jobs)) / 2.0);
+                times[number * 2 + at].push(measured);
                 if round == 0 {
                     let mut hasher = blake3::Hasher::new();
                     io::copy(&mut File::open(&output)?, &mut hasher)?;
@@ -175,27 +182,28 @@ fn main() -> Result<(), Fault> {
                     assert_eq!(*hashes[number / 4].get_or_insert(hash), hash, "{}, {jobs} jobs: other bytes", case.name);
                 }
             }
+            // Each thread of the control does the whole work, so equal times are a scaling by the number of threads.
+            scalings[number].push((walls[0].0 / walls[1].0, all as f64 * walls[0].1 / walls[1].1));
         }
     }
     fs::remove_file(&output)?;
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let control_scaling = all as f64 * least(controls[0].iter().copied()) / least(controls[1].iter().copied());
-    println!("{bytes} bytes of each log; {all} processors; load {}; best of {ROUNDS} rounds", load.trim());
-    println!("a control loop on {all} threads does {control_scaling:.2} times the work of one");
-    println!("| input | jobs | seconds | MB/s | processor seconds | {all} jobs / 1 | of the control | peak memory |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("{bytes} bytes of each log; {all} processors; load {}; {ROUNDS} rounds", load.trim());
+    println!("| input | jobs | seconds | MB/s | processor seconds | peak memory | {all} jobs / 1 | control loop / 1 | of the control |");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for (number, case) in cases.iter().enumerate() {
-        let wall = |at: usize| least(times[number * 2 + at].iter().map(|measured| measured.wall_seconds));
+        let scaling = median(scalings[number].iter().map(|(mine, _)| *mine));
+        let control = median(scalings[number].iter().map(|(_, control)| *control));
+        let ratio = median(scalings[number].iter().map(|(mine, control)| mine / control));
         for (at, jobs) in jobs.iter().enumerate() {
             let of = &times[number * 2 + at];
-            let scaling = wall(0) / wall(at);
+            let wall = least(of.iter().map(|measured| measured.wall_seconds));
+            let compared = if at == 0 { " | | ".to_owned() } else { format!("{scaling:.2} | {control:.2} | {ratio:.2}") };
             println!(
-                "| {} | {jobs} | {:.2} | {:.0} | {:.2} | {scaling:.2} | {:.2} | {:.0} MB |",
+                "| {} | {jobs} | {wall:.2} | {:.0} | {:.2} | {:.0} MB | {compared} |",
                 case.name,
-                wall(at),
-                case.bytes as f64 / 1e6 / wall(at),
+                case.bytes as f64 / 1e6 / wall,
                 least(of.iter().map(|measured| measured.cpu_seconds)),
-                if at == 0 { 1.0 } else { scaling / control_scaling },
                 of.iter().map(|measured| measured.peak_bytes).max().unwrap_or_default() as f64 / 1e6,
             );
         }
