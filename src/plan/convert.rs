@@ -55,7 +55,7 @@ pub struct Args {
     /// Number arguments in the order the converter declares them.
     pub numbers: Vec<i64>,
     /// A compiled pattern.
-    pub regex: Option<regex::bytes::Regex>,
+    pub regex: Option<regex_automata::meta::Regex>,
     /// A look-up and the column to answer from.
     pub lookup: Option<(std::sync::Arc<super::lookup::Lookup>, usize)>,
 }

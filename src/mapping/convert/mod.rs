@@ -8,6 +8,9 @@ use std::sync::Arc;
 use crate::plan::convert::{Convert, Input};
 use crate::plan::lookup::Lookup;
 
+/// Groups of a pattern that can be asked for, the whole match among them: their places are kept on the stack.
+const GROUPS_MAX: usize = 16;
+
 mod address;
 mod digest;
 mod number;

@@ -1,6 +1,8 @@
 //! From a call in a mapping to prepared arguments, and from a look-up as written to one that is ready to answer.
 
-use super::{Converter, NamedLookup, Param, ParamKind};
+use regex_automata::meta::Regex;
+
+use super::{Converter, GROUPS_MAX, NamedLookup, Param, ParamKind};
 use crate::mapping::table::{Call, Constant, LookupKey, LookupTable};
 use crate::plan::convert::Args;
 use crate::plan::lookup::Lookup;
@@ -47,8 +49,7 @@ pub fn prepare(converter: &Converter, call: &Call, lookups: &[NamedLookup]) -> R
             }
             ParamKind::Regex => {
                 let pattern = text(converter, param, value)?.unwrap_or_default();
-                let regex = regex::bytes::Regex::new(pattern).map_err(|error| format!("pattern `{pattern}`: {error}"))?;
-                args.regex = Some(regex);
+                args.regex = Some(compile(pattern).map_err(|error| format!("pattern `{pattern}`: {error}"))?);
             }
             ParamKind::Lookup => {
                 let name = text(converter, param, value)?.unwrap_or_default();
@@ -66,12 +67,22 @@ pub fn prepare(converter: &Converter, call: &Call, lookups: &[NamedLookup]) -> R
     }
     let group = converter.params.iter().position(|param| param.name == "group").and(args.numbers.first());
     if let (Some(regex), Some(group)) = (&args.regex, group)
-        && *group as usize >= regex.captures_len()
+        && *group as usize >= regex.captures_len().min(GROUPS_MAX)
     {
+        if regex.captures_len() > GROUPS_MAX {
+            return Err(format!("`group` asks for {group}, and only the first {} can be had; `(?:...)` makes no group", GROUPS_MAX - 1));
+        }
         let groups = regex.captures_len() - 1;
         return Err(format!("pattern has {groups} groups and `group` asks for {group}; put `(...)` around what is wanted"));
     }
     Ok(args)
+}
+
+/// Text may hold bytes that the pattern itself makes sure of, as with [`regex::bytes`].
+fn compile(pattern: &str) -> Result<Regex, String> {
+    let syntax = regex_automata::util::syntax::Config::new().utf8(false);
+    let built = Regex::builder().syntax(syntax).configure(Regex::config().utf8_empty(false).nfa_size_limit(Some(10 << 20))).build(pattern);
+    built.map_err(|error| error.syntax_error().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
 fn text<'a>(converter: &Converter, param: &Param, value: Option<&'a Constant>) -> Result<Option<&'a str>, String> {

@@ -1,6 +1,6 @@
 //! Converters from text to text: case, cutting, replacing, look-ups.
 
-use super::{Converter, Digits, Gives, Param, ParamKind, text_of, utf8};
+use super::{Converter, Digits, GROUPS_MAX, Gives, Param, ParamKind, text_of, utf8};
 use crate::plan::convert::{Args, Fault, Input, Output};
 
 /// The text parameter written at the converter's own name.
@@ -386,7 +386,12 @@ fn regex(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fau
     let Some(regex) = &args.regex else { return Ok(Output::Absent) };
     let found = match args.numbers[0] {
         0 => regex.find(text).map(|found| found.range()),
-        group => regex.captures(text).and_then(|captures| captures.get(group as usize).map(|found| found.range())),
+        group => {
+            let (mut slots, from) = ([None; 2 * GROUPS_MAX], 2 * group as usize);
+            regex.search_slots(&regex_automata::Input::new(text), &mut slots);
+            let place = |slot: usize| slots.get(slot).copied().flatten().map(|place| place.get());
+            place(from).zip(place(from + 1)).map(|(start, end)| start..end)
+        }
     };
     let Some(range) = found else { return Ok(Output::Absent) };
     // A pattern may match bytes when it says `(?-u)`; half a character is no text.
