@@ -68,7 +68,10 @@ impl Plan {
             return count;
         }
         let mut count = 0;
-        unread(state, tools.doc, record, &mut Vec::new(), &mut |_, _| count += 1);
+        let mut path = std::mem::take(&mut state.path);
+        path.clear();
+        unread(state, tools.doc, record, &mut path, &mut |_, _| count += 1);
+        state.path = path;
         count
     }
 

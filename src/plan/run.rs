@@ -181,8 +181,9 @@ impl Plan {
         if state.found.is_empty() && scope.split.is_some() {
             self.read_unwrapped(state, tools.doc, tools.decoder, &scope.from);
         }
-        let elements: Vec<u32> = state.found.iter().map(|item| item.node).collect();
-        for (number, element) in elements.into_iter().enumerate() {
+        let mut elements = state.spare_lists.pop().unwrap_or_default();
+        elements.extend(state.found.iter().map(|item| item.node));
+        for (number, element) in elements.drain(..).enumerate() {
             if run.parts >= MAX_PARTS {
                 return;
             }
@@ -210,6 +211,7 @@ impl Plan {
             state.bits.0.copy_from_slice(&state.outer_bits[outer..]);
             state.outer_bits.truncate(outer);
         }
+        state.spare_lists.push(elements);
     }
 
     /// Fills the slots of one element. `Err` is the number of columns that no list has.
@@ -310,11 +312,12 @@ impl Plan {
         let scope = &self.scopes[number as usize];
         let first = state.element_cells.len();
         self.read_all(state, tools.doc, tools.decoder, &scope.from);
-        let elements: Vec<u32> = state.found.iter().map(|item| item.node).take(MAX_ELEMENTS).collect();
+        let mut elements = state.spare_lists.pop().unwrap_or_default();
+        elements.extend(state.found.iter().map(|item| item.node).take(MAX_ELEMENTS));
         if state.found.len() > MAX_ELEMENTS {
             state.note("list_cut", u32::MAX);
         }
-        for (index, element) in elements.into_iter().enumerate() {
+        for (index, element) in elements.drain(..).enumerate() {
             let (slots, nodes) = (state.touched_slots.len(), state.touched_nodes.len());
             // Rows of elements always have cells; the part's own were decided on before.
             let is_careful = state.is_careful;
@@ -335,6 +338,7 @@ impl Plan {
             state.is_careful = is_careful;
             state.forget(slots, nodes);
         }
+        state.spare_lists.push(elements);
         forget_answers(state);
         state.element_ranges[number as usize] = (first..state.element_cells.len(), scope.rows.len());
     }

@@ -104,6 +104,8 @@ pub(crate) struct State {
     /// What a tail found last.
     pub found: Vec<Item>,
     pub path: Vec<u8>,
+    /// Emptied lists of elements, one for each depth that a part has reached.
+    pub spare_lists: Vec<Vec<u32>>,
     pub scratch: [Vec<u8>; 2],
     pub notes: Vec<Note>,
     /// Per condition: 0 not asked yet in this part, 1 does not hold, 2 holds.

@@ -2,6 +2,7 @@
 
 #[cfg(all(feature = "kafka", unix))]
 mod admin_tls;
+mod allocations;
 mod architecture;
 #[cfg(all(feature = "kafka", unix))]
 mod authority;
