@@ -83,10 +83,11 @@ fn of_store(section: &str, access: &StoreAccess, found: &mut Vec<StartFile>) {
     add(&format!("{section}.access.access_key"), file(&access.access_key), found);
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "objects"))]
 mod tests {
     use super::*;
 
+    // With `objects`, because one of the files is a store's.
     #[test]
     fn files_of_clients_are_listed_once_and_renewed_ones_are_not() {
         let text = "[admin]\ntoken = { file = \"admin\" }\n[admin.tls]\ncertificate = \"a.pem\"\nkey = \"a.key\"\n\

@@ -7,8 +7,8 @@ use udmill::engine::{Message, Outcomes, Timestamp};
 use crate::ends;
 use crate::mills;
 
-/// What remains has its reasons: a pattern with a group asks for room for its groups, a damaged or rejected body for what is said of it, and a
-/// look-up key of more than 128 bytes is folded on the heap. None of that stands in most events of these logs.
+/// What remains has its reasons: a damaged or rejected body asks for room for what is said of it, and a look-up key of more than 128 bytes is
+/// folded on the heap. Neither stands in most events of these logs.
 const LOGS: [&str; 6] =
     ["openai/by-type", "openai/collector", "azure/activity/", "azure/entra/", "azure/private_link/", "azure/traffic_analytics/"];
 
