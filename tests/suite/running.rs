@@ -84,10 +84,10 @@ impl Running {
     /// The whole answer to a request in plain HTTP; what came of it when the port hangs up.
     pub fn page(&self, path: &str, headers: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("the port listens");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n").expect("a request");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         let mut answer = Vec::new();
-        // A port that speaks TLS may hang up in the middle.
-        let _ = stream.read_to_end(&mut answer);
+        // A port that speaks TLS may hang up in the middle of either.
+        let _ = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_end(&mut answer));
         String::from_utf8_lossy(&answer).into_owned()
     }
 
