@@ -88,6 +88,7 @@ pub(crate) struct State {
     /// Which edge followed an edge, or came first in an object, when it was walked last: see [`super::trie::Trie::guess_in`]. A wrong guess
     /// costs a comparison, so it does not matter that plans share them.
     pub guesses: Vec<u32>,
+    pub unread: super::trie::Unread,
     /// Values of the rows that ran; what stands in the cell of another row means nothing.
     pub cells: Vec<Cell>,
     /// Targets, rows with a value and rows to run: see [`super::Plan::filled_from`].

@@ -30,7 +30,7 @@ struct Edge {
 
 /// What an edge is found by; the whole name up to sixteen bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     /// The first sixteen bytes, zeros behind them.
     head: (u64, u64),
     parent: u32,
@@ -49,6 +49,36 @@ pub(crate) struct Found {
     pub leaf: u32,
     /// Whether the spelling was the mapping's own.
     pub exact: bool,
+}
+
+/// Names that were looked for in vain, each under the number of its plan: what no path reads is not searched for anew in every record.
+#[derive(Debug)]
+pub(crate) struct Unread(Vec<(u32, Key)>);
+
+impl Default for Unread {
+    fn default() -> Unread {
+        Unread(vec![(NONE, VACANT.key); 1 << Unread::BITS])
+    }
+}
+
+impl Unread {
+    /// A log has few such names; two that meet in one place cost a search.
+    const BITS: u32 = 6;
+
+    #[inline]
+    fn place(key: Key) -> usize {
+        let mixed = key.head.0 ^ key.head.1.rotate_left(32) ^ u64::from(key.parent) << 32 ^ u64::from(key.len);
+        (mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Unread::BITS)) as usize
+    }
+
+    #[inline]
+    pub fn holds(&self, plan: u32, key: Key) -> bool {
+        self.0[Unread::place(key)] == (plan, key)
+    }
+
+    pub fn keep(&mut self, plan: u32, key: Key) {
+        self.0[Unread::place(key)] = (plan, key);
+    }
 }
 
 /// The tree of source paths. Roots (record, payload, each `each`) are made by [`Trie::root`].
@@ -108,6 +138,13 @@ impl Trie {
         let is_here = edge.key == Key { head: masked(head, len), parent, len }
             && (len <= 16 || text.get(start..start + len as usize).is_some_and(|name| self.name(edge) == name));
         is_here.then_some(Found { at: guess, child: edge.child, leaf: edge.leaf, exact: true })
+    }
+
+    /// What the text at `start` of the arena is found by below `parent`, when that is all there is to it.
+    #[inline(always)]
+    pub fn key(parent: u32, text: &[u8], start: usize, len: u32) -> Option<Key> {
+        let head = text.get(start..).and_then(|rest| rest.first_chunk()).filter(|_| len <= 16)?;
+        Some(Key { head: masked(head, len), parent, len })
     }
 
     /// The child of `parent` called `name`.

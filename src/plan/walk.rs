@@ -4,7 +4,7 @@ use super::Plan;
 use super::leaves::push_name;
 use super::program::{SourceRef, Tail};
 use super::state::{Item, State};
-use super::trie::NONE;
+use super::trie::{NONE, Trie};
 use super::value::{NO_NODE, Slot, Tag, Value};
 use crate::decode::{Decoder, Doc, Kind, Repair};
 
@@ -36,10 +36,15 @@ impl Plan {
                     }
                 }
                 None => {
-                    if let Some(found) = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]) {
-                        state.guesses[guess] = found.at;
-                        guess = found.at as usize;
-                        self.meet(state, doc, decoder, found.child, found.exact, at + 1);
+                    let key = Trie::key(place, &doc.text, name.bits as usize, name.len);
+                    if !key.is_some_and(|key| state.unread.holds(self.number, key)) {
+                        if let Some(found) = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]) {
+                            state.guesses[guess] = found.at;
+                            guess = found.at as usize;
+                            self.meet(state, doc, decoder, found.child, found.exact, at + 1);
+                        } else if let Some(key) = key {
+                            state.unread.keep(self.number, key);
+                        }
                     }
                 }
             }
