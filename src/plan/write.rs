@@ -7,7 +7,7 @@ use super::program::{LabelKey, Out};
 use super::resolve::Tools;
 use super::shape::{Hole, Piece};
 use super::state::{Cell, State};
-use super::value::{NumberText, Slot, Tag, Value};
+use super::value::{NumberText, Tag, Value};
 use crate::decode::Plain;
 use std::ops::Range;
 
@@ -43,22 +43,7 @@ impl Plan {
         // An instruction may write elements, which have shapes too; meanwhile this one is not in the list.
         let shape = std::mem::take(&mut state.shapes.list[number]);
         let mut from = 0;
-        // Whether every slot holds what its row came to.
-        let is_simple = element.is_none() && !state.is_careful;
         for piece in &shape.pieces {
-            // Nearly every piece: a text as it was read.
-            if let Piece::Value { until, row: _, slot, form: Hole::Quoted } = *piece
-                && is_simple
-                && let Some(&Slot { value, node }) = state.slots.get(slot as usize)
-                && value.plain == Plain::Yes
-                && value.tag == Tag::Text
-            {
-                json::append(&shape.text, from, until as usize - from, out);
-                from = until as usize;
-                json::append(&tools.doc.text, value.bits as usize, value.len as usize, out);
-                state.mark_read(node);
-                continue;
-            }
             match *piece {
                 Piece::Value { until, row, slot, form } => {
                     json::append(&shape.text, from, until as usize - from, out);

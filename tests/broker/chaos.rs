@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 use crate::delivery::setup;
-use crate::engine::openai;
+use crate::engine::{number_of, openai};
 use crate::harness::{Broker, Case, committed, read_each, same, wait_for};
 use crate::process::{Process, Setup};
 
@@ -253,9 +253,7 @@ fn chaos(stem: &str, exactly_once: bool) -> Result<Outcome, String> {
     let mut seen = BTreeSet::new();
     read_each(&broker, &output, |event| {
         written += 1;
-        let text = event.text();
-        let id = text.split_once("\"productLogId\":\"audit_log-").and_then(|(_, rest)| rest.split('"').next()?.parse::<usize>().ok());
-        seen.extend(id);
+        seen.extend(number_of(&event.text()));
         let header = |name| event.header(name).and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
         let (partition, offset) = (header("udmill_source_partition") as i32, header("udmill_source_offset"));
         let (place, position) = event.position;

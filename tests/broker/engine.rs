@@ -21,6 +21,12 @@ const BROKEN_EVERY: usize = 500;
 /// This run is long: the machine may be busy with others.
 const LONG: Duration = Duration::from_secs(400);
 
+/// The number of the audit event that a UDM event was made of.
+pub fn number_of(event: &str) -> Option<usize> {
+    let (_, rest) = event.split_once("\"productLogId\":\"audit_log-")?;
+    rest.split('"').next()?.parse().ok()
+}
+
 /// An audit event of its own for every number.
 pub fn openai(number: usize) -> String {
     let types = ["login.succeeded", "api_key.created", "project.updated", "user.added", "something.new"];

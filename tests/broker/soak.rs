@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::chaos::number;
 use crate::delivery::setup;
-use crate::engine::openai;
+use crate::engine::{number_of, openai};
 use crate::harness::{Broker, Case, Plain, committed, read_each, same, wait_for, write};
 use crate::process::{Process, Setup};
 
@@ -112,9 +112,7 @@ fn a_large_lag_and_a_sink_that_is_away() -> Result<(), String> {
     ends.store(true, Ordering::Release);
     let mut seen = BTreeSet::new();
     read_each(&broker, &setup.outputs[0].1, |event| {
-        let text = event.text();
-        let id = text.split_once("\"productLogId\":\"audit_log-").and_then(|(_, rest)| rest.split('"').next()?.parse::<usize>().ok());
-        seen.extend(id);
+        seen.extend(number_of(&event.text()));
     })?;
     let (first, last) = (samples.first().copied().unwrap_or(0), samples.last().copied().unwrap_or(0));
     eprintln!(

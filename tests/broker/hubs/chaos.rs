@@ -10,6 +10,7 @@ use eventhubs_stand_in::Server;
 use super::process::{Azurite, Process, wait_within};
 use super::{PARTITIONS, audit_event, file, hubs, settings, start};
 use crate::chaos::{Blow, number, schedule};
+use crate::engine::number_of;
 
 /// One process with its positions in a file.
 pub fn nothing_is_lost_with_checkpoints_in_a_file() {
@@ -32,8 +33,7 @@ fn written(server: &Server) -> BTreeMap<usize, usize> {
     let mut ids = BTreeMap::new();
     server.each_body("udm", |body| {
         let text = std::str::from_utf8(body).expect("an event is JSON");
-        let id = text.split_once("\"productLogId\":\"audit_log-").and_then(|(_, rest)| rest.split('"').next()?.parse().ok());
-        *ids.entry(id.expect("every event has an id")).or_default() += 1;
+        *ids.entry(number_of(text).expect("every event has an id")).or_default() += 1;
     });
     ids
 }

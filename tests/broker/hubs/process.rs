@@ -3,7 +3,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a condition may take before the test fails. Generous: the machine may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -14,15 +14,8 @@ pub fn wait_for<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The same with a patience of one's own.
-pub fn wait_within<T>(what: &str, patience: Duration, mut condition: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(value) = condition() {
-            return value;
-        }
-        assert!(Instant::now() < deadline, "waited {} s for {what}", patience.as_secs());
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
+pub fn wait_within<T>(what: &str, patience: Duration, condition: impl FnMut() -> Option<T>) -> T {
+    crate::harness::wait_for(what, patience, condition).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 /// A running `udmill run`. Dropping it kills it as `kill -9` does.
