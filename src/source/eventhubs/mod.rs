@@ -11,6 +11,7 @@ mod blob_store;
 mod file_store;
 mod position;
 mod reader;
+mod silence;
 mod store;
 
 use std::cell::{Cell, RefCell};
@@ -39,6 +40,8 @@ const OBSERVE_INTERVAL: Duration = Duration::from_millis(200);
 const LAG_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the service may take to say where its newest event is.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a hub may take to open, and how long events may lie in it without one arriving, before it is connected anew.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first wait after the connection or the processor failed; it doubles.
 const BACKOFF_FIRST: Duration = Duration::from_millis(200);
 /// The longest wait.
@@ -231,8 +234,7 @@ impl Shared {
             let mut readers = tokio::task::JoinSet::new();
             let fault = match self.hub_once(&hub, &connect, &mut readers).await {
                 Ok(()) => "the processor ended".to_owned(),
-                Err(error) => {
-                    let text = error.to_string();
+                Err(text) => {
                     let refused = ["401", "nauthorized", "uthorizing"].iter().any(|sign| text.contains(sign));
                     self.keeper.trouble(if refused { "Authentication" } else { "Connection" }, refused, &format!("hub `{hub}`: {text}"));
                     text
@@ -255,7 +257,44 @@ impl Shared {
         hub: &Rc<str>,
         connect: &Connect,
         readers: &mut tokio::task::JoinSet<Option<EventHubsError>>,
-    ) -> Result<(), EventHubsError> {
+    ) -> Result<(), String> {
+        let (mut watch, processor) = tokio::time::timeout(SILENCE_TIMEOUT, self.open(hub, connect))
+            .await
+            .map_err(|_| format!("no answer for {} s", SILENCE_TIMEOUT.as_secs()))?
+            .map_err(|error| error.to_string())?;
+        let mut measured = tokio::time::interval(LAG_INTERVAL);
+        let running = processor.run();
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                ended = &mut running => return ended.map_err(|error| error.to_string()),
+                client = processor.next_partition_client() => {
+                    let (shared, hub) = (Rc::clone(self), Rc::clone(hub));
+                    let client = client.map_err(|error| error.to_string())?;
+                    readers.spawn_local(async move { shared.partition(hub, client).await });
+                }
+                Some(Ok(Some(error))) = readers.join_next() => return Err(error.to_string()),
+                _ = measured.tick() => {
+                    let fault = match tokio::time::timeout(ANSWER_TIMEOUT, self.measure(hub, &watch)).await {
+                        Ok(Ok(())) => None,
+                        Ok(Err(error)) => Some(error.to_string()),
+                        Err(_) => Some(format!("no answer for {} s", ANSWER_TIMEOUT.as_secs())),
+                    };
+                    if let Some(fault) = fault {
+                        // The gauge stands still for a while; reading goes on by another connection.
+                        tracing::debug!(fault, "lag not measured");
+                        if let Ok(Ok(anew)) = tokio::time::timeout(ANSWER_TIMEOUT, connect.open(hub, self.settings.consumer_group())).await {
+                            watch = anew;
+                        }
+                    }
+                    self.silent(hub)?;
+                }
+            }
+        }
+    }
+
+    /// Connects: a client that only asks, and a processor that reads.
+    async fn open(&self, hub: &str, connect: &Connect) -> Result<(ConsumerClient, Arc<EventProcessor>), EventHubsError> {
         let group = self.settings.consumer_group();
         let watch = connect.open(hub, group).await?;
         let properties = watch.get_eventhub_properties().await?;
@@ -276,25 +315,7 @@ impl Shared {
             .with_prefetch(self.settings.prefetch())
             .build(connect.open(hub, group).await?, self.store.checkpoints())
             .await?;
-        let mut measured = tokio::time::interval(LAG_INTERVAL);
-        let running = processor.run();
-        tokio::pin!(running);
-        loop {
-            tokio::select! {
-                ended = &mut running => return ended,
-                client = processor.next_partition_client() => {
-                    let (shared, hub, client) = (Rc::clone(self), Rc::clone(hub), client?);
-                    readers.spawn_local(async move { shared.partition(hub, client).await });
-                }
-                Some(Ok(Some(error))) = readers.join_next() => return Err(error),
-                _ = measured.tick() => match tokio::time::timeout(ANSWER_TIMEOUT, self.measure(hub, &watch)).await {
-                    Ok(Ok(())) => {}
-                    // The gauge stands still; reading goes on by another connection.
-                    Ok(Err(error)) => tracing::debug!(%error, "lag not measured"),
-                    Err(_) => tracing::debug!("lag not measured in time"),
-                },
-            }
-        }
+        Ok((watch, processor))
     }
 
     /// Tells the keeper where the newest event of each partition is.
@@ -303,6 +324,7 @@ impl Shared {
         for number in numbers {
             let properties = watch.get_partition_properties(&number.to_string()).await?;
             self.keeper.newest(hub, number, properties.last_enqueued_sequence_number + 1);
+            self.compare(hub, number, &properties).await?;
         }
         Ok(())
     }

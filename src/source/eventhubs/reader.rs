@@ -13,6 +13,7 @@ use azure_messaging_eventhubs::processor::PartitionClient;
 use futures::StreamExt;
 
 use super::Shared;
+use super::silence::Silence;
 use crate::source::kafka::SourceMessage;
 
 /// How long the end of a connection waits for what was read by it, so that the next one repeats less.
@@ -26,9 +27,12 @@ pub struct Reading {
     pub generation: u64,
     /// Events taken and not yet passed by a checkpoint: sequence number and offset.
     taken: VecDeque<(i64, Option<String>)>,
-    last: Option<i64>,
+    /// The sequence number of the event that was taken last.
+    pub last: Option<i64>,
     /// Settled and not yet written.
     due: Option<(i64, Option<String>)>,
+    /// Whether events lie in the partition that do not arrive.
+    pub silence: Silence,
 }
 
 impl Reading {
@@ -52,7 +56,7 @@ impl Shared {
         let generation = self.generation.get() + 1;
         self.generation.set(generation);
         self.keeper.assigned(&[(hub.to_string(), number)]);
-        let reading = Reading { generation, taken: VecDeque::new(), last: None, due: None };
+        let reading = Reading { generation, taken: VecDeque::new(), last: None, due: None, silence: Silence::default() };
         self.reading.borrow_mut().insert(key.clone(), reading);
         let failed = self.take_all(&key, &client).await;
         if failed.is_some() {
@@ -122,6 +126,7 @@ impl Shared {
                 return;
             }
             reading.last = Some(sequence);
+            reading.silence.broken();
             reading.taken.push_back((sequence, event.offset().clone()));
         }
         let joined;
@@ -228,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_due_is_the_last_event_below_the_position() {
         let taken = [(5, "a"), (6, "b"), (9, "c")].map(|(sequence, offset)| (sequence, Some(offset.to_owned())));
-        let mut reading = Reading { generation: 1, taken: taken.into(), last: Some(9), due: None };
+        let mut reading = Reading { generation: 1, taken: taken.into(), last: Some(9), due: None, silence: Silence::default() };
         reading.settle(5);
         assert_eq!(reading.due, None, "nothing below the first");
         reading.settle(7);

@@ -23,6 +23,7 @@ pub const CASES: &[(&str, fn())] = &[
         what_the_service_does_not_store_is_sent_again_and_what_it_refuses_is_a_dead_letter,
     ),
     ("hubs::a_refused_token_shows_and_a_broken_connection_mends", a_refused_token_shows_and_a_broken_connection_mends),
+    ("hubs::an_answer_that_never_comes_is_not_waited_for", an_answer_that_never_comes_is_not_waited_for),
 ];
 
 /// Events of the input, by partition.
@@ -144,4 +145,23 @@ fn a_refused_token_shows_and_a_broken_connection_mends() {
     wait_for("readiness", || process.page("/health/ready").filter(|page| page.starts_with("HTTP/1.1 200")));
     assert_eq!(process.stop(), Some(0));
     assert_eq!(written(&server).into_keys().collect::<BTreeSet<_>>(), all(1000));
+}
+
+fn an_answer_that_never_comes_is_not_waited_for() {
+    // Each waits for half a minute: all at once.
+    let paths = ["$management", "/in/ConsumerGroups/$Default/Partitions/2", "/udm/Partitions/1"];
+    std::thread::scope(|scope| {
+        for path in paths {
+            scope.spawn(move || {
+                let (server, folder) = (hubs(), tempfile::tempdir().expect("a temporary folder"));
+                server.faults().withhold_token(path);
+                put(&server, 0..200);
+                let process = start(&server, &settings(&server, &file(folder.path()), ""));
+                wait_for_all(&server, 200);
+                assert!(server.faults().has_withheld(), "{path}: somebody asked");
+                assert_eq!(process.stop(), Some(0), "{path}");
+                assert_eq!(written(&server).into_keys().collect::<BTreeSet<_>>(), all(200), "{path}");
+            });
+        }
+    });
 }

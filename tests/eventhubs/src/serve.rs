@@ -2,6 +2,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use fe2o3_amqp::acceptor::ListenerSessionHandle;
 use fe2o3_amqp::acceptor::{ConnectionAcceptor, LinkAcceptor, LinkEndpoint, SaslAnonymousMechanism, SessionAcceptor};
@@ -23,8 +24,46 @@ const BATCH: u32 = 0x8001_3700;
 /// What the service takes in one transfer.
 const MAX_MESSAGE_BYTES: u64 = 1_046_528;
 
-/// Links on which answers go out, by node and reply address.
-type Replies = Arc<Mutex<HashMap<(String, String), Sender>>>;
+/// How long an answer waits for its link.
+const ATTACH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Links of one connection on which answers go out, by node and reply address.
+#[derive(Default)]
+struct Replies {
+    links: Mutex<HashMap<(String, String), Sender>>,
+    /// A link came in.
+    attached: Notify,
+}
+
+impl Replies {
+    async fn put(&self, node: String, reply: String, link: Sender) {
+        self.links.lock().await.insert((node, reply), link);
+        self.attached.notify_waiters();
+    }
+
+    /// Sends an answer. The client has seen the link attached a moment before it is noted here, and asks on the other link meanwhile; so
+    /// an answer without a living link waits for the next one, within bounds.
+    async fn send(&self, node: &str, reply: &str, answer: Message<Body<Value>>) {
+        loop {
+            let attached = self.attached.notified();
+            tokio::pin!(attached);
+            // From here on a link that comes in is noticed.
+            attached.as_mut().enable();
+            let mut links = self.links.lock().await;
+            let key = (node.to_owned(), reply.to_owned());
+            if let Some(link) = links.get_mut(&key) {
+                if link.send(answer.clone()).await.is_ok() {
+                    return;
+                }
+                links.remove(&key);
+            }
+            drop(links);
+            if tokio::time::timeout(ATTACH_TIMEOUT, attached).await.is_err() {
+                return;
+            }
+        }
+    }
+}
 
 /// Accepts connections until its runtime ends.
 pub(crate) async fn listen(listener: TcpListener, state: Arc<State>) {
@@ -41,14 +80,14 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
     state.connections().push(handle);
     let acceptor = ConnectionAcceptor::builder().container_id("stand-in").sasl_acceptor(SaslAnonymousMechanism::new()).build();
     let Ok(mut connection) = acceptor.accept(stream).await else { return };
-    let replies = Replies::default();
+    let replies = Arc::<Replies>::default();
     let sessions = SessionAcceptor::new();
     while let Ok(session) = sessions.accept(&mut connection).await {
         tokio::spawn(self::session(session, Arc::clone(&state), Arc::clone(&replies)));
     }
 }
 
-async fn session(mut session: ListenerSessionHandle, state: Arc<State>, replies: Replies) {
+async fn session(mut session: ListenerSessionHandle, state: Arc<State>, replies: Arc<Replies>) {
     let links = LinkAcceptor::builder().max_message_size(MAX_MESSAGE_BYTES).build();
     while let Some(attach) = session.next_incoming_attach().await {
         let asked = Asked::read(&attach);
@@ -64,7 +103,7 @@ async fn session(mut session: ListenerSessionHandle, state: Arc<State>, replies:
             },
             LinkEndpoint::Sender(sender) => match asked.address.as_str() {
                 "$cbs" | "$management" => {
-                    replies.lock().await.insert((asked.address, asked.reply), sender);
+                    replies.put(asked.address, asked.reply, sender).await;
                 }
                 _ => {
                     tokio::spawn(give(sender, asked, Arc::clone(&state)));
@@ -289,7 +328,7 @@ fn bytes(body: &Body<Value>) -> Vec<u8> {
 }
 
 /// Answers what is asked of `$cbs` or `$management`.
-async fn requests(mut receiver: Receiver, node: String, state: Arc<State>, replies: Replies) {
+async fn requests(mut receiver: Receiver, node: String, state: Arc<State>, replies: Arc<Replies>) {
     while let Ok(delivery) = receiver.recv::<Body<Value>>().await {
         if receiver.accept(&delivery).await.is_err() {
             return;
@@ -299,6 +338,9 @@ async fn requests(mut receiver: Receiver, node: String, state: Arc<State>, repli
             Some(SimpleValue::String(text)) => text.clone(),
             _ => String::new(),
         };
+        if node == "$cbs" && state.faults.withholds(&asked("name")) {
+            continue;
+        }
         let (status, description, body) = if node == "$cbs" {
             match state.faults.refuses_tokens() {
                 true => (401, "Unauthorized", OrderedMap::new()),
@@ -313,11 +355,7 @@ async fn requests(mut receiver: Receiver, node: String, state: Arc<State>, repli
         let properties = request.properties.unwrap_or_default();
         let answer = answer(properties.message_id, status, description, body);
         let reply = properties.reply_to.unwrap_or_default();
-        let mut replies = replies.lock().await;
-        let Some(sender) = replies.get_mut(&(node.clone(), reply.to_string())) else { continue };
-        if sender.send(answer).await.is_err() {
-            replies.remove(&(node.clone(), reply.to_string()));
-        }
+        replies.send(&node, &reply.to_string(), answer).await;
     }
 }
 

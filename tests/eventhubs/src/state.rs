@@ -15,6 +15,7 @@ pub struct Faults {
     refuse_tokens: AtomicBool,
     reject_sends: AtomicUsize,
     release_sends: AtomicUsize,
+    withheld: Mutex<Option<String>>,
     pub(crate) condition: Mutex<Option<String>>,
 }
 
@@ -22,6 +23,16 @@ impl Faults {
     /// Answers every put-token with 401.
     pub fn refuse_tokens(&self, refuse: bool) {
         self.refuse_tokens.store(refuse, Ordering::Release);
+    }
+
+    /// Answers nothing to the next put-token for a path that contains `path`, as a service does that lost it.
+    pub fn withhold_token(&self, path: &str) {
+        *self.withheld.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+    }
+
+    /// Whether that has happened.
+    pub fn has_withheld(&self) -> bool {
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     /// Rejects the next `count` transfers with an AMQP error condition such as `amqp:link:message-size-exceeded`.
@@ -41,6 +52,10 @@ impl Faults {
 
     pub(crate) fn rejects(&self) -> Option<String> {
         take_one(&self.reject_sends).then(|| self.condition.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default())
+    }
+
+    pub(crate) fn withholds(&self, name: &str) -> bool {
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner).take_if(|path| name.contains(path.as_str())).is_some()
     }
 
     pub(crate) fn releases(&self) -> bool {
