@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; each installs what the machine lacks.
-.PHONY: demo test chaos soak fuzz properties bench-peers nightly install broker-start broker-stop
+.PHONY: demo test chaos soak fuzz properties bench-plot bench-instructions bench-peers bench-tenzir nightly install broker-start broker-stop
 
 demo: install
 	cargo run --locked -- demo
@@ -37,9 +37,21 @@ fuzz:
 properties:
 	PROPTEST_CASES=$${CASES:-10000} cargo test --locked --lib
 
+# Draws the figures of the last `cargo bench --no-default-features --bench engine` as docs/performance.svg.
+bench-plot:
+	scripts/bench_plot.py
+
+# Instructions of an event by callgrind, beside docs/instructions.csv: fails where a case takes 3 % more. UPDATE=1 keeps the new counts.
+bench-instructions:
+	scripts/bench_instructions.sh
+
 # The engine beside VRL on the same events; its library takes minutes to build.
 bench-peers:
 	cd benches/peers && cargo run --release --locked
 
+# `udmill replay` beside Tenzir, file to file; installs it with pip under target/ when it lacks.
+bench-tenzir:
+	benches/peers/tenzir.py
+
 # What takes too long for every change.
-nightly: chaos soak fuzz properties
+nightly: chaos soak fuzz properties bench-instructions

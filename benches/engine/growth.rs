@@ -1,15 +1,15 @@
 //! What grows and what must not: larger events, more rules, every family's own table.
 
-use super::{Case, ROUNDS, floor, median};
+use super::case::{Case, floor};
+use super::{ROUNDS, equal, median};
 use cpu_time::ThreadTime;
 use simd_json::Buffers;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use udmill::decode::Parser;
 use udmill::engine::View;
-use udmill::enrich::Databases;
 use udmill::mapping::built_in;
-use udmill::plan::Unmapped;
 
 /// Rules of the tables compared: the fewest read the event, the others ask for members that it does not have.
 const RULES: [usize; 3] = [20, 100, 500];
@@ -37,13 +37,13 @@ fn ratio(times: &[f64], to: &[f64]) -> f64 {
 }
 
 /// Larger events: what no row reads costs its parse and no more.
-pub fn sizes(events: &[Vec<u8>], databases: &Arc<Databases>) -> serde_json::Value {
+pub fn sizes(events: &[Vec<u8>]) -> Result<serde_json::Value, String> {
     println!("openai audit, larger events");
     let mut told = Vec::new();
     for bytes in [1 << 10, 4 << 10, 64 << 10] {
         let messages: Vec<Vec<u8>> = events.iter().take((8 << 20) / bytes).map(|event| grown(event, bytes)).collect();
-        let mut cases = [Case::new("core", &["network.http.parsed_user_agent"], Unmapped::Drop, databases)];
-        cases[0].check(&messages);
+        let mut cases = [Case::core(Parser::default())];
+        equal::parsers(&mut cases[0], &mut Case::core(Parser::SimdTape), &messages)?;
         let (floors, times) = rounds(&messages, &mut cases);
         let ratio = ratio(&times[0], &floors);
         let (floor, core) = (median(&mut floors.clone()), median(&mut times[0].clone()));
@@ -51,7 +51,7 @@ pub fn sizes(events: &[Vec<u8>], databases: &Arc<Databases>) -> serde_json::Valu
         println!("  {:5} bytes: floor {floor:7.0} ns, core {core:7.0} ns, {ratio:5.2} x floor, {rate:5.0} MB/s", messages[0].len());
         told.push(serde_json::json!({ "bytes": messages[0].len(), "floor_ns": floor, "core_ns": core, "ratio_to_floor": ratio }));
     }
-    told.into()
+    Ok(told.into())
 }
 
 /// An event with a list of names in its payload until it has so many bytes.
@@ -119,21 +119,20 @@ rows = [
 }
 
 /// The same events through tables of more and more rules.
-pub fn rules(messages: &[Vec<u8>]) -> serde_json::Value {
-    let mut cases: Vec<Case> = RULES
-        .iter()
-        .map(|&rules| {
-            let mut files = built_in();
-            files.add_built_in("bench/rules.toml", &table(rules));
-            Case::of("rules", &files, View::default(), &Arc::default()).pinned("bench/rules")
-        })
-        .collect();
-    let mut outputs: Vec<Vec<u8>> = Vec::new();
-    for case in &mut cases {
-        case.check(messages);
-        outputs.push(case.outputs(messages));
+pub fn rules(messages: &[Vec<u8>]) -> Result<serde_json::Value, String> {
+    let case = |rules: usize, parser: Parser| {
+        let mut files = built_in();
+        files.add_built_in("bench/rules.toml", &table(rules));
+        Case::of("rules", &files, View::default(), &Arc::default(), parser).pinned("bench/rules")
+    };
+    let mut cases = RULES.map(|rules| case(rules, Parser::default()));
+    let mut first = None;
+    for (case, mut tape) in cases.iter_mut().zip(RULES.map(|rules| case(rules, Parser::SimdTape))) {
+        let events = equal::parsers(case, &mut tape, messages)?;
+        if *first.get_or_insert_with(|| events.clone()) != events || events.len() != messages.len() {
+            return Err("more rules changed the events".to_owned());
+        }
     }
-    assert!(outputs.iter().all(|output| *output == outputs[0]), "more rules changed the events");
     let (_, times) = rounds(messages, &mut cases);
     println!("openai audit, more rules, the same events");
     let mut told = Vec::new();
@@ -142,14 +141,14 @@ pub fn rules(messages: &[Vec<u8>]) -> serde_json::Value {
         println!("  {rules:3} rules: median {middle:6.0} ns, {ratio:5.2} x that of {}", RULES[0]);
         told.push(serde_json::json!({ "rules": rules, "median_ns": middle, "ratio_to_first": ratio }));
     }
-    told.into()
+    Ok(told.into())
 }
 
 /// Every family's samples through its own table, a sample file a message.
-pub fn families(databases: &Arc<Databases>) -> serde_json::Value {
+pub fn families() -> Result<serde_json::Value, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/azure");
     let mut by_mapping: std::collections::BTreeMap<String, Vec<Vec<u8>>> = Default::default();
-    let mut sorter = Case::new("core", &[], Unmapped::Drop, databases);
+    let mut sorter = Case::core(Parser::default());
     let mut folders = vec![root];
     while let Some(folder) = folders.pop() {
         let mut entries: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
@@ -170,14 +169,15 @@ pub fn families(databases: &Arc<Databases>) -> serde_json::Value {
     let mut told = Vec::new();
     for (mapping, messages) in by_mapping {
         let messages: Vec<Vec<u8>> = messages.iter().cycle().take(messages.len().max(300)).cloned().collect();
-        let mut cases = [Case::new("core", &["network.http.parsed_user_agent"], Unmapped::Drop, databases)];
+        let mut cases = [Case::core(Parser::default())];
+        equal::parsers(&mut cases[0], &mut Case::core(Parser::SimdTape), &messages)?;
         let (floors, times) = rounds(&messages, &mut cases);
         let (ratio, middle) = (ratio(&times[0], &floors), median(&mut times[0].clone()));
         let bytes = messages.iter().map(Vec::len).sum::<usize>() / messages.len();
         println!("  {mapping:28} {bytes:5} bytes: median {middle:7.0} ns, {ratio:5.2} x floor");
         told.push(serde_json::json!({ "mapping": mapping, "bytes": bytes, "median_ns": middle, "ratio_to_floor": ratio }));
     }
-    told.into()
+    Ok(told.into())
 }
 
 /// The records of a sample file, each alone.
@@ -189,15 +189,23 @@ fn read(path: &Path) -> Option<Vec<Vec<u8>>> {
         "json" => vec![bytes],
         _ => return None,
     };
-    Some(texts.iter().filter_map(|text| serde_json::from_slice::<serde_json::Value>(text).ok()).flat_map(records).collect())
+    Some(
+        texts
+            .iter()
+            .filter_map(|text| serde_json::from_slice::<serde_json::Value>(text).ok())
+            .flat_map(records)
+            .map(|record| record.to_string().into_bytes())
+            .collect(),
+    )
 }
 
-fn records(body: serde_json::Value) -> Vec<Vec<u8>> {
+/// The records of a body, as the envelopes of the generator and the samples hold them.
+pub fn records(body: serde_json::Value) -> Vec<serde_json::Value> {
     match body {
         serde_json::Value::Object(mut members) if members.get("records").is_some_and(serde_json::Value::is_array) => {
             members.remove("records").map(records).unwrap_or_default()
         }
         serde_json::Value::Array(list) => list.into_iter().flat_map(records).collect(),
-        one => vec![one.to_string().into_bytes()],
+        one => vec![one],
     }
 }

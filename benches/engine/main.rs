@@ -6,114 +6,37 @@
 //! `floor` is simd-json's tape of a copy of each message, buffers reused. `core` is the default table with enrichment off and unread
 //! leaves dropped, `full` adds the user agent and cached geo, `kept` also keeps unread leaves, as shipped.
 //!
+//! Before that, all that is compared must give equal events (`equal.rs`); otherwise nothing is timed, and the exit code is 1. The figures, with
+//! the machine and the versions, go to `target/bench-engine.json`; `make bench-plot` draws them.
+//!
 //! At the end one more round counts heap allocations. The goal is none for a part once the worker is warm; a user agent or an address that has
 //! left the caches, and a shape that has left the remembered ones, cost some.
 
+mod case;
+mod equal;
 mod generator;
 mod growth;
+mod host;
 
+use case::{Case, floor};
 use cpu_time::ThreadTime;
 use simd_json::Buffers;
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
 use udmill::classify::{self, Facts};
-use udmill::decode::{Decoder, Doc, Found, Limits};
-use udmill::engine::{Engine, Message, Outcome, Outcomes, Settings, View, Worker};
-use udmill::enrich::{Databases, Enrichers, Sizes};
-use udmill::mapping::{Files, built_in, compile::Options};
-use udmill::plan::Unmapped;
+use udmill::decode::{Decoder, Doc, Found, Limits, Parser};
+use udmill::enrich::{Counts, Databases, Enrichers};
 use udmill::plan::redact::Redactor;
 
 /// Rounds each case runs.
 const ROUNDS: usize = 25;
 /// `UDMILL_BENCH_ONLY=azure:core:200` runs one case alone so often: for a profiler.
 const ONLY: &str = "UDMILL_BENCH_ONLY";
-
-struct Case {
-    name: &'static str,
-    engine: Engine,
-    worker: Worker,
-    outcomes: Outcomes,
-    bytes_out: usize,
-    /// The mapping that takes every record, whatever it looks like.
-    pin: Option<u16>,
-}
-
-impl Case {
-    fn new(name: &'static str, omit: &[&str], unmapped: Unmapped, databases: &Arc<Databases>) -> Case {
-        let options = Options { omit: omit.iter().map(|path| (*path).to_owned()).collect(), unmapped: Some(unmapped) };
-        Case::of(name, &built_in(), View { profile: Some("documented".to_owned()), options }, databases)
-    }
-
-    fn of(name: &'static str, files: &Files, view: View, databases: &Arc<Databases>) -> Case {
-        let engine = match Engine::build(files, &[view], Settings::default()) {
-            Ok((engine, _)) => engine,
-            Err(faults) => panic!("{}", udmill::mapping::render(&faults, files, false)),
-        };
-        let worker = Worker::new(engine.limits(), Enrichers::new(databases.clone(), Sizes::default(), 42));
-        Case { name, engine, worker, outcomes: Outcomes::default(), bytes_out: 0, pin: None }
-    }
-
-    fn pinned(mut self, mapping: &str) -> Case {
-        self.pin = Some(self.engine.mapping(mapping).expect("the mapping is there"));
-        self
-    }
-
-    fn process(&mut self, message: &[u8]) {
-        self.engine.process(&mut self.worker, Message { pin: self.pin, ..Message::new(message) }, &mut self.outcomes);
-    }
-
-    /// Every event of the messages, one after the other.
-    fn outputs(&mut self, messages: &[Vec<u8>]) -> Vec<u8> {
-        let mut all = Vec::new();
-        for message in messages {
-            self.process(message);
-            all.extend_from_slice(&self.outcomes.events);
-        }
-        all
-    }
-
-    /// The mapping that makes events of a message; `None` when it makes none.
-    fn mapping_of(&mut self, message: &[u8]) -> Option<String> {
-        self.process(message);
-        let part = self.outcomes.parts.iter().find(|part| matches!(part.outcome, Outcome::Emit { .. }))?;
-        self.engine.plan(part).map(|plan| plan.name.clone())
-    }
-
-    fn run(&mut self, messages: &[Vec<u8>]) {
-        self.bytes_out = 0;
-        for message in messages {
-            self.process(message);
-            self.bytes_out += self.outcomes.events.len();
-        }
-    }
-
-    /// Every part must be an event, and every event JSON: a fast engine that drops is no engine.
-    fn check(&mut self, messages: &[Vec<u8>]) {
-        for message in messages.iter().take(200) {
-            self.process(message);
-            for part in &self.outcomes.parts {
-                let Outcome::Emit { event, .. } = &part.outcome else { panic!("{}: {:?}", self.name, part.outcome) };
-                let event: serde_json::Value = serde_json::from_slice(&self.outcomes.events[event.clone()]).expect("events are JSON");
-                assert!(event["metadata"]["eventType"].is_string(), "{event}");
-            }
-        }
-    }
-}
-
-/// The floor: a copy of each message to simd-json's tape.
-fn floor(messages: &[Vec<u8>], buffers: &mut Buffers, copy: &mut Vec<u8>) -> usize {
-    let mut nodes = 0;
-    let mut tape = simd_json::Tape::null();
-    for message in messages {
-        copy.clear();
-        copy.extend_from_slice(message);
-        let mut reused = tape.reset();
-        simd_json::fill_tape(copy, buffers, &mut reused).expect("generated input is JSON");
-        nodes += reused.0.len();
-        tape = reused.reset();
-    }
-    nodes
-}
+/// Messages that are generated from one seed.
+const BLOCK: usize = 4000;
+/// `UDMILL_BENCH_WRITE=openai:300000` writes so many messages to stdout, a line each, and ends: input for other programs.
+const WRITE: &str = "UDMILL_BENCH_WRITE";
 
 /// What of a case is spent before the plan: decoding, the scan for secrets, classification.
 struct Front {
@@ -147,17 +70,18 @@ fn median(values: &mut [f64]) -> f64 {
     values[values.len() / 2]
 }
 
+/// The share of look-ups that the caches have answered; null where none was asked, such as for places that the record itself states.
+fn rates(enrichers: &Enrichers) -> serde_json::Value {
+    let rate = |counts: Counts| (counts.hits + counts.misses > 0).then(|| counts.hits as f64 / (counts.hits + counts.misses) as f64);
+    serde_json::json!({ "user_agents": rate(enrichers.agent_counts()), "addresses": rate(enrichers.address_counts()) })
+}
+
 fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Databases>) -> serde_json::Value {
-    let off = ["network.http.parsed_user_agent"];
-    let mut cases = [
-        Case::new("core", &off, Unmapped::Drop, &Arc::new(Databases::default())),
-        Case::new("full", &[], Unmapped::Drop, databases),
-        Case::new("kept", &[], Unmapped::Keep, databases),
-    ];
+    let mut cases = Case::fixed(Parser::default(), databases);
     for case in &mut cases {
-        case.check(messages);
         case.run(messages);
     }
+    let first = rates(cases[1].worker.enrichers());
     let (mut buffers, mut copy) = (Buffers::default(), Vec::new());
     let mut front = Front {
         decoder: Decoder::new(Limits::default()),
@@ -199,10 +123,8 @@ fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Da
             serde_json::json!({ "case": name, "best_ns": best, "median_ns": middle, "ratio_to_floor": ratio, "bytes_out": bytes_out }),
         );
     }
-    for case in &mut cases[1..2] {
-        let (agents, addresses) = (case.worker.enrichers().agent_counts(), case.worker.enrichers().address_counts());
-        println!("  caches of `{}`: agents {agents:?}, addresses {addresses:?}", case.name);
-    }
+    let caches = serde_json::json!({ "first_round": first, "all_rounds": rates(cases[1].worker.enrichers()) });
+    println!("  cache hits of `full`: {caches}");
     // Of this thread alone, and after all rounds.
     let allocations = cases.each_mut().map(|case| {
         let counted = allocation_counter::measure(|| case.run(messages));
@@ -211,54 +133,88 @@ fn measure(title: &str, messages: &[Vec<u8>], records: usize, databases: &Arc<Da
     let shown: Vec<String> = allocations.iter().map(|(name, count)| format!("{name} {count:.3}")).collect();
     println!("  heap allocations a part: {}", shown.join(", "));
     let allocations: serde_json::Map<_, _> = allocations.iter().map(|(name, count)| ((*name).to_owned(), (*count).into())).collect();
-    serde_json::json!({ "input": title, "records": records, "bytes_in": bytes_in / records, "cases": told, "allocations": allocations })
+    serde_json::json!({
+        "input": title, "records": records, "bytes_in": bytes_in / records, "cases": told, "cache_hits": caches, "allocations": allocations,
+    })
 }
 
-/// Runs one case of one input alone.
-fn profile(only: &str, databases: &Arc<Databases>) {
-    let mut words = only.split(':');
-    let messages = match words.next() {
-        Some("azure") => generator::azure(100, 1, 2),
-        _ => generator::openai(100, 1),
+/// Writes messages of `openai` or `azure`, in blocks of a seed each, so that no block need fit in memory twice.
+fn write(wanted: &str) -> Result<(), String> {
+    let expected = || format!("{WRITE}={wanted}: expected for instance `openai:300000`");
+    let (input, count) = wanted.split_once(':').ok_or_else(expected)?;
+    let count: usize = count.parse().map_err(|_| expected())?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for (seed, first) in (1..).zip((0..count).step_by(BLOCK)) {
+        let block = BLOCK.min(count - first);
+        let messages = match input {
+            "openai" => generator::openai(block, seed),
+            "azure" => generator::azure(block, 1, seed),
+            _ => return Err(expected()),
+        };
+        for message in messages {
+            out.write_all(&message).and_then(|()| out.write_all(b"\n")).map_err(|fault| format!("stdout: {fault}"))?;
+        }
+    }
+    out.flush().map_err(|fault| format!("stdout: {fault}"))
+}
+
+/// Runs one case of one input alone: `openai` or `azure`, the case, and how often a hundred messages.
+fn profile(only: &str, databases: &Arc<Databases>) -> Result<(), String> {
+    let wanted = || format!("{ONLY}={only}: expected for instance `azure:core:200`");
+    let words: Vec<&str> = only.split(':').collect();
+    let [input, case, times] = words[..] else { return Err(wanted()) };
+    let messages = match input {
+        "openai" => generator::openai(100, 1),
+        "azure" => generator::azure(100, 1, 2),
+        _ => return Err(wanted()),
     };
-    let off = ["network.http.parsed_user_agent"];
-    let mut case = match words.next() {
-        Some("full") => Case::new("full", &[], Unmapped::Drop, databases),
-        Some("kept") => Case::new("kept", &[], Unmapped::Keep, databases),
-        _ => Case::new("core", &off, Unmapped::Drop, &Arc::new(Databases::default())),
-    };
-    let times = words.next().and_then(|times| times.parse().ok()).unwrap_or(100);
-    for _ in 0..times {
+    let mut case = Case::named(case, Parser::default(), databases).ok_or_else(wanted)?;
+    for _ in 0..times.parse().map_err(|_| wanted())? {
         case.run(&messages);
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("{fault}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn main() {
+fn run() -> Result<(), String> {
     let root = env!("CARGO_MANIFEST_DIR");
     let read = |name: &str| std::fs::read(format!("{root}/tests/data/{name}")).expect("the small databases are in the repository");
     let databases = Arc::new(Databases::new(Some(read("city.mmdb")), Some(read("asn.mmdb"))).expect("the small databases are sound"));
     if let Ok(only) = std::env::var(ONLY) {
         return profile(&only, &databases);
     }
-    let host = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let host = host
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map_or("unknown CPU", |rest| rest.trim_start_matches([' ', '\t', ':']));
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("{host}; load {}; simd-json tape as floor; {ROUNDS} rounds", load.trim());
-    let all = [
-        measure("openai audit", &generator::openai(1500, 1), 1500, &databases),
-        measure("azure activity", &generator::azure(1500, 1, 2), 1500, &databases),
-        measure("azure activity, 500 records a message", &generator::azure(3, 500, 3), 1500, &databases),
-    ];
-    let events = generator::openai(1500, 1);
-    let nothing = Arc::new(Databases::default());
-    let (rules, sizes, families) = (growth::rules(&events), growth::sizes(&events, &nothing), growth::families(&nothing));
-    let told = serde_json::json!({ "host": host, "rounds": ROUNDS, "inputs": all, "rules": rules, "sizes": sizes, "families": families });
-    let path = format!("{root}/target/bench-engine.json");
-    match std::fs::write(&path, told.to_string()) {
-        Ok(()) => println!("written to target/bench-engine.json"),
-        Err(fault) => println!("{path}: {fault}"),
+    if let Ok(wanted) = std::env::var(WRITE) {
+        return write(&wanted);
     }
+    let host = host::told();
+    println!("{}\nsimd-json's tape as floor; {ROUNDS} rounds", host::line(&host));
+    let inputs = [
+        ("openai audit", generator::openai(1500, 1), 1500),
+        ("azure activity", generator::azure(1500, 1, 2), 1500),
+        ("azure activity, 500 records a message", generator::azure(3, 500, 3), 1500),
+    ];
+    let mut equal = serde_json::Map::new();
+    for (title, messages, _) in &inputs {
+        let is_openai = title.starts_with("openai");
+        equal.insert((*title).to_owned(), equal::all(messages, is_openai, &databases).told(title)?);
+    }
+    let all = inputs.each_ref().map(|(title, messages, records)| measure(title, messages, *records, &databases));
+    let events = &inputs[0].1;
+    let (rules, sizes, families) = (growth::rules(events)?, growth::sizes(events)?, growth::families()?);
+    let told = serde_json::json!({
+        "host": host, "rounds": ROUNDS, "equal": equal, "inputs": all, "rules": rules, "sizes": sizes, "families": families,
+    });
+    let path = format!("{root}/target/bench-engine.json");
+    std::fs::write(&path, told.to_string()).map_err(|fault| format!("{path}: {fault}"))?;
+    println!("written to target/bench-engine.json");
+    Ok(())
 }
