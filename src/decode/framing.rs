@@ -5,7 +5,7 @@
 //! comes out. Broken text comes out too, cut off from its sound neighbours: decoding says what is wrong with it.
 
 use super::cut::{Cutter, Step};
-use super::scan::{double_quoted, skip_space};
+use super::scan::skip_space;
 
 /// A value that ends within this many bytes, on one line, stays one message, envelope or not. 1 MiB: the usual limit of a broker's message.
 const LINE_BYTES: usize = 1 << 20;
@@ -195,17 +195,17 @@ impl Framer {
     }
 }
 
-/// Whether every text in double quotes that begins in `line` also ends in it.
-fn has_whole_texts(line: &[u8]) -> bool {
-    if memchr::memchr(b'\\', line).is_none() {
-        return line.iter().filter(|byte| **byte == b'"').count() % 2 == 0;
+/// Whether every text in double quotes that begins in `line` also ends in it: whether it holds an even number of quotes that no backslash
+/// takes away. Most bytes are only counted; a backslash outside a text takes nothing away.
+pub(super) fn has_whole_texts(line: &[u8]) -> bool {
+    let (mut rest, mut is_inside) = (line, false);
+    while let Some(backslash) = memchr::memchr(b'\\', rest) {
+        is_inside ^= quotes_are_odd(&rest[..backslash]);
+        rest = rest.get(backslash + 1 + usize::from(is_inside)..).unwrap_or_default();
     }
-    let mut at = 0;
-    while let Some(quote) = memchr::memchr(b'"', &line[at..]) {
-        match double_quoted(line, at + quote) {
-            Some(end) => at = end,
-            None => return false,
-        }
-    }
-    true
+    is_inside == quotes_are_odd(rest)
+}
+
+fn quotes_are_odd(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).count() % 2 == 1
 }

@@ -1,5 +1,7 @@
 //! Framing: what comes out, and that chunking does not matter.
+use super::framing::has_whole_texts;
 use super::salvage_tests::{damage, record};
+use super::scan::double_quoted;
 use super::tests::decoded;
 use super::*;
 use proptest::prelude::*;
@@ -149,6 +151,25 @@ proptest! {
                 prop_assert!(decoded.contains(&expected[0]), "lost {}", number);
             }
         }
+    }
+
+    #[test]
+    fn counted_quotes_say_what_reading_text_by_text_says(tokens in prop::collection::vec(prop::sample::select(vec![
+        "\"", "\\", "\\\"", "a", "{", "\\u00e9", "\"a\"", "\\\\",
+    ]), 0..24)) {
+        let line = tokens.concat().into_bytes();
+        let mut at = 0;
+        let mut are_whole = true;
+        while let Some(quote) = line[at..].iter().position(|byte| *byte == b'"') {
+            match double_quoted(&line, at + quote) {
+                Some(end) => at = end,
+                None => {
+                    are_whole = false;
+                    break;
+                }
+            }
+        }
+        prop_assert_eq!(has_whole_texts(&line), are_whole);
     }
 
     #[test]
