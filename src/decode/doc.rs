@@ -160,8 +160,15 @@ impl Doc {
                     }
                     self.write_text(self.node(at), out);
                     out.push(b':');
-                    self.write_json(at + 1, out);
-                    at = self.after(at + 1);
+                    let value = self.node(at + 1);
+                    // Nearly every value: it is written here, without a call.
+                    if value.kind == Kind::Str {
+                        self.write_text(value, out);
+                        at += 2;
+                    } else {
+                        self.write_json(at + 1, out);
+                        at = self.after(at + 1);
+                    }
                 }
                 out.push(b'}');
             }
@@ -180,6 +187,7 @@ impl Doc {
         }
     }
 
+    #[inline(always)]
     fn write_text(&self, text: Node, out: &mut Vec<u8>) {
         if text.plain == Plain::Yes {
             out.push(b'"');

@@ -19,13 +19,14 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `bytes[from..][..len]`. Short runs, which nearly all are, go as one block of fixed size: that needs no call.
+/// Appends `bytes[from..][..len]`. Short runs, which nearly all are, go as one block of one of two sizes: that needs no call. A GUID is
+/// longer than the shorter one.
 #[inline(always)]
 pub(crate) fn append(bytes: &[u8], from: usize, len: usize, out: &mut Vec<u8>) {
-    match bytes[from..].first_chunk::<32>() {
-        Some(block) if len <= 32 => {
+    match bytes[from..].first_chunk::<64>() {
+        Some(block) if len <= 64 => {
             let end = out.len() + len;
-            out.extend_from_slice(block);
+            out.extend_from_slice(if len <= 32 { &block[..32] } else { block });
             out.truncate(end);
         }
         _ => out.extend_from_slice(&bytes[from..from + len]),
@@ -65,24 +66,37 @@ pub(crate) fn append_escaped(bytes: &[u8], from: usize, len: usize, out: &mut Ve
     }
 }
 
+/// What follows the backslash that a byte needs: `u` where there is no short form, zero where it needs none.
+const SHORT: [u8; 256] = {
+    let mut short = [0; 256];
+    let mut at = 0;
+    while at < 0x20 {
+        short[at] = b'u';
+        at += 1;
+    }
+    short[b'"' as usize] = b'"';
+    short[b'\\' as usize] = b'\\';
+    short[b'\n' as usize] = b'n';
+    short[b'\r' as usize] = b'r';
+    short[b'\t' as usize] = b't';
+    short[0x08] = b'b';
+    short[0x0c] = b'f';
+    short
+};
+
 #[cold]
 fn write_slowly(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.reserve(text.len() + text.len() / 4);
     let mut from = 0;
     for (at, &byte) in text.iter().enumerate() {
-        let short = match byte {
-            b'"' | b'\\' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x08 => b'b',
-            0x0c => b'f',
-            0..0x20 => 0,
-            _ => continue,
-        };
+        let short = SHORT[usize::from(byte)];
+        if short == 0 {
+            continue;
+        }
         out.extend_from_slice(&text[from..at]);
         from = at + 1;
-        if short == 0 {
+        if short == b'u' {
             out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
         } else {
             out.extend_from_slice(&[b'\\', short]);

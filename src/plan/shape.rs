@@ -137,7 +137,7 @@ impl Builder<'_> {
             self.close(b'}');
         }
         self.shape.len = self.shape.text.len();
-        self.text(&[0; 32]);
+        self.text(&[0; 64]);
     }
 
     fn range(&mut self, mut at: usize, stop: usize) {
