@@ -107,7 +107,8 @@ pub struct Plan {
     /// The first of `values` that needs an element; those before it are computed once a record.
     pub(crate) values_per_part: usize,
     pub(crate) conds: Vec<Cond>,
-    pub(crate) cond_is_stable: Vec<bool>,
+    /// Conditions that are worth remembering: nothing changes their answer within a part, and they are asked in several places.
+    pub(crate) cond_is_kept: Vec<bool>,
     pub(crate) rows: Vec<RowOp>,
     /// Rows that run in the plain pass: not `with` rows, not rows of elements.
     pub(crate) rows_plain: Vec<u64>,

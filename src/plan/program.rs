@@ -77,6 +77,19 @@ pub(crate) struct Step {
     pub is_digest: bool,
     /// It gives numbers; where it leaves a text as it is, that is one.
     pub is_number: bool,
+    /// Whether the texts it makes need an escape.
+    pub escapes: Escapes,
+}
+
+/// Whether a text that a converter made needs an escape when it is written as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Escapes {
+    /// Somebody has to look.
+    Unknown,
+    /// Not when its input needs none: it is a piece of it, in another case perhaps.
+    AsInput,
+    /// Never.
+    Never,
 }
 
 /// Where a row's value comes from.
@@ -146,7 +159,7 @@ pub(crate) struct RowOp {
     pub label: bool,
     /// A plain copy of a path: nothing to convert, to ask or to check.
     pub direct: bool,
-    /// One path and one converter, and nothing to ask.
+    /// Plain paths and one converter at most: a short way does unless something is odd.
     pub quick: bool,
     /// The slot whose value the row copies into its place, so that it need not run: filling the slot does all it would. `trie::NONE` for
     /// rows that run.
@@ -174,6 +187,8 @@ pub struct RowInfo {
 #[derive(Clone, Debug)]
 pub(crate) struct ValueOp {
     pub slot: u32,
+    /// Plain paths and one converter at most, as of a row.
+    pub quick: bool,
     pub input: Input,
     pub chain: Box<[Step]>,
     pub default: Option<Constant>,
@@ -194,12 +209,33 @@ pub(crate) enum Cond {
 /// A comparison. Texts are lower case.
 #[derive(Clone, Debug)]
 pub(crate) enum Test {
-    In(Box<[Box<[u8]>]>),
+    In(Words),
     Prefix(Box<[Box<[u8]>]>),
     Suffix(Box<[Box<[u8]>]>),
     Contains(Box<[Box<[u8]>]>),
     Matches(regex::bytes::Regex),
     Between(f64, f64),
+}
+
+/// Some words, and a bit for the length of each: nearly every text that is none of them has another length.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    lengths: u64,
+    words: Box<[Box<[u8]>]>,
+}
+
+impl Words {
+    /// Words in lower case.
+    pub fn of(words: Box<[Box<[u8]>]>) -> Words {
+        let lengths = words.iter().fold(0, |lengths, word| lengths | 1 << word.len().min(63));
+        Words { lengths, words }
+    }
+
+    /// Whether a text is one of them, whatever the case of its ASCII letters.
+    #[inline]
+    pub fn hold(&self, text: &[u8]) -> bool {
+        self.lengths >> text.len().min(63) & 1 != 0 && self.words.iter().any(|word| text.eq_ignore_ascii_case(word))
+    }
 }
 
 /// One `[[each]]`.

@@ -4,12 +4,12 @@ use super::Plan;
 use super::convert::{Fault, Output};
 use super::enrich::Enrich;
 use super::json;
-use super::program::{Cond, Constant, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
+use super::program::{Cond, Constant, Escapes, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
 use super::redact::{self, Redactor};
 use super::state::{Cell, Item, MAX_LABEL_BYTES, MAX_LABELS, State};
 use super::trie::NONE;
 use super::value::{NO_NODE, NumberText, Slot, Tag, Value};
-use crate::decode::{Decoder, Doc};
+use crate::decode::{Decoder, Doc, Plain};
 
 /// What resolving borrows beside the state: the document and who may add to it.
 pub(crate) struct Tools<'a> {
@@ -33,13 +33,20 @@ impl Plan {
             if op.when.is_some_and(|when| !self.holds(state, tools, when)) {
                 continue;
             }
-            let (mut cell, _) = self.input(state, tools, &op.input, &op.chain);
+            let found = match &op.input {
+                Input::Paths(paths) if op.quick && !state.suspicious => short(state, tools.doc, paths, &op.chain),
+                _ => None,
+            };
+            let mut cell = found.unwrap_or_else(|| self.input(state, tools, &op.input, &op.chain).0);
             if cell.value.is_absent()
                 && let Some(default) = &op.default
             {
                 cell.value = constant(default, tools.doc);
             }
-            self.set_slot(state, op.slot, Slot { value: cell.value, node: cell.node });
+            // Without a value the slot stays as it is: empty.
+            if !cell.value.is_absent() {
+                self.set_slot(state, op.slot, Slot { value: cell.value, node: cell.node });
+            }
         }
     }
 
@@ -78,29 +85,24 @@ impl Plan {
         true
     }
 
-    /// A row of one path and one converter, with nothing to ask: whether it gave a value. `None` when something is odd, which the long way
-    /// then tells.
+    /// A row of plain paths and one converter at most: whether it gave a value. `None` when something is odd, which the long way then tells.
     #[inline]
     fn quick(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32) -> Option<bool> {
-        let (Input::Paths(paths), [step]) = (&op.input, &*op.chain) else { return None };
-        let slot = state.slots[paths.first()?.slot as usize];
-        if json::is_private(slot.value, &tools.doc.text) {
-            return None;
+        let Input::Paths(paths) = &op.input else { return None };
+        if state.bits.meets(&op.unless) || op.when.is_some_and(|when| !self.holds(state, tools, when)) {
+            return Some(false);
         }
-        let out = &mut state.scratch[0];
-        out.clear();
-        let value = match (step.run)(slot.value.input(&tools.doc.text)?, &step.args, out) {
-            Ok(Output::Same) => slot.value,
-            Ok(Output::Text) if !out.is_empty() => place(&mut tools.doc.text, out),
-            Ok(Output::Text | Output::Absent) => return Some(false),
-            Ok(scalar) => Value::of_output(scalar),
-            Err(_) => return None,
-        };
-        let fits = op.fit == Fit::Any || (step.is_number && value.tag == Tag::Text) || fits(value, op.fit, &tools.doc.text).is_some();
+        let cell = short(state, tools.doc, paths, &op.chain)?;
+        let value = cell.value;
+        if value.is_absent() {
+            return Some(false);
+        }
+        let is_number = value.tag == Tag::Text && op.chain.first().is_some_and(|step| step.is_number);
+        let fits = op.fit == Fit::Any || is_number || fits(value, op.fit, &tools.doc.text).is_some();
         if !fits || (op.label && value.len as usize > MAX_LABEL_BYTES) {
             return None;
         }
-        state.cells[row as usize] = Cell { value, node: slot.node, source: 0 };
+        state.cells[row as usize] = cell;
         state.bits.add(&op.sets);
         Some(true)
     }
@@ -157,9 +159,15 @@ impl Plan {
     fn paths(&self, state: &mut State, tools: &mut Tools<'_>, paths: &[SourceRef], chain: &[Step]) -> (Cell, Option<Fault>) {
         let mut first_fault = None;
         for (number, path) in paths.iter().enumerate() {
-            let slot = self.read(state, tools.doc, tools.decoder, path);
+            let mut slot = state.slots[path.slot as usize];
             if slot.value.is_absent() {
                 continue;
+            }
+            if !path.tail.is_empty() {
+                slot = self.read(state, tools.doc, tools.decoder, path);
+                if slot.value.is_absent() {
+                    continue;
+                }
             }
             let value = cleaned(state, tools, chain, slot.value);
             match convert(state, tools.doc, chain, value) {
@@ -345,13 +353,17 @@ impl Plan {
         value
     }
 
-    /// Whether condition `at` holds; asked once a part, unless it looks at what the rows have built.
+    /// Whether condition `at` holds; an answer that somebody else asks for too is kept for the part, unless it looks at what the rows have
+    /// built.
     pub(crate) fn holds(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
         // What is answered by one look is not remembered.
         match &self.conds[at as usize] {
             Cond::EventHas(bit) => return state.bits.has(*bit),
             Cond::Has(source) if source.tail.is_empty() => return !state.slots[source.slot as usize].value.is_absent(),
             Cond::Not(part) => return !self.holds(state, tools, *part),
+            Cond::Test(source, test @ (Test::In(_) | Test::Prefix(_) | Test::Suffix(_))) if source.tail.is_empty() => {
+                return test.passes(state.slots[source.slot as usize].value, &tools.doc.text);
+            }
             _ => {}
         }
         let known = state.asked[at as usize];
@@ -376,7 +388,7 @@ impl Plan {
                 test.passes(slot.value, &tools.doc.text)
             }
         };
-        if self.cond_is_stable[at as usize] {
+        if self.cond_is_kept[at as usize] {
             state.asked[at as usize] = if answer { 2 } else { 1 };
             state.asked_list.push(at);
         }
@@ -385,20 +397,29 @@ impl Plan {
 }
 
 impl Test {
+    #[inline]
     fn passes(&self, value: Value, text: &[u8]) -> bool {
-        if value.is_absent() || value.tag == Tag::Container {
-            return false;
+        match value.tag {
+            Tag::Absent | Tag::Container => false,
+            Tag::Text => self.passes_text(value, value.bytes(text), text),
+            _ => self.passes_text(value, value.shown(text, &mut NumberText::default()), text),
         }
-        let mut buffer = NumberText::default();
-        let shown = value.shown(text, &mut buffer);
+    }
+
+    /// Whether a value passes that is shown as a text.
+    fn passes_text(&self, value: Value, shown: &[u8], text: &[u8]) -> bool {
         match self {
-            Test::In(words) => words.iter().any(|word| shown.eq_ignore_ascii_case(word)),
+            Test::In(words) => words.hold(shown),
             Test::Prefix(words) => words.iter().any(|word| shown.len() >= word.len() && shown[..word.len()].eq_ignore_ascii_case(word)),
             Test::Suffix(words) => {
                 words.iter().any(|word| shown.len() >= word.len() && shown[shown.len() - word.len()..].eq_ignore_ascii_case(word))
             }
-            Test::Contains(words) => words.iter().any(|word| {
-                word.is_empty() || (shown.len() >= word.len() && shown.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+            Test::Contains(words) => words.iter().any(|word| match **word {
+                // A sign that is no letter has one form.
+                [sign] if !sign.is_ascii_alphabetic() => memchr::memchr(sign, shown).is_some(),
+                _ => {
+                    word.is_empty() || (shown.len() >= word.len() && shown.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word)))
+                }
             }),
             Test::Matches(pattern) => pattern.is_match(shown),
             Test::Between(low, high) => value.number(text).is_some_and(|n| *low <= n && n <= *high),
@@ -455,6 +476,47 @@ fn copy(state: &mut State, op: &RowOp, row: u32) -> bool {
     false
 }
 
+/// What some plain paths and one converter at most come to: the first that is present and converts. `None` when something is odd, which the
+/// long way tells.
+#[inline(always)]
+fn short(state: &mut State, doc: &mut Doc, paths: &[SourceRef], chain: &[Step]) -> Option<Cell> {
+    for (number, path) in paths.iter().enumerate() {
+        let Slot { value, node } = state.slots[path.slot as usize];
+        if matches!(value.tag, Tag::Absent | Tag::Container | Tag::List) {
+            continue;
+        }
+        let value = match chain.first() {
+            None => value,
+            Some(_) if json::is_private(value, &doc.text) => return None,
+            Some(step) => {
+                let Some(input) = value.input(&doc.text) else { continue };
+                let out = &mut state.scratch[0];
+                out.clear();
+                match (step.run)(input, &step.args, out) {
+                    Ok(Output::Same) => value,
+                    Ok(Output::Text) if !out.is_empty() => made(step, value, &mut doc.text, out),
+                    Ok(Output::Text | Output::Absent) => continue,
+                    Ok(scalar) => Value::of_output(scalar),
+                    Err(_) => return None,
+                }
+            }
+        };
+        return Some(Cell { value, node, source: number as u8 });
+    }
+    Some(Cell::EMPTY)
+}
+
+/// Copies what `step` made of `from` into the arena.
+#[inline]
+fn made(step: &Step, from: Value, text: &mut Vec<u8>, bytes: &[u8]) -> Value {
+    let is_plain = match step.escapes {
+        Escapes::Never => true,
+        Escapes::AsInput => from.plain == Plain::Yes || from.tag != Tag::Text,
+        Escapes::Unknown => false,
+    };
+    Value { plain: if is_plain { Plain::Yes } else { Plain::Unknown }, ..place(text, bytes) }
+}
+
 /// Copies `bytes` into the arena.
 pub(crate) fn place(text: &mut Vec<u8>, bytes: &[u8]) -> Value {
     let start = text.len();
@@ -484,13 +546,14 @@ fn convert(state: &mut State, doc: &mut Doc, chain: &[Step], value: Value) -> Gi
             Ok(Output::Same) => Given::Value(value),
             Ok(Output::Absent) => Given::Absent,
             Ok(Output::Text) if out.is_empty() => Given::Absent,
-            Ok(Output::Text) => Given::Value(place(&mut doc.text, out)),
+            Ok(Output::Text) => Given::Value(made(only, value, &mut doc.text, out)),
             Ok(scalar) => Given::Value(Value::of_output(scalar)),
         };
     }
     let mut value = value;
     // Which scratch buffer holds the text so far; `None` while it still lies in the document.
     let mut held: Option<usize> = None;
+    let mut is_plain = value.tag != Tag::Text || value.plain == Plain::Yes;
     for step in chain {
         let next = held.map_or(0, |at| 1 - at);
         let [first, second] = &mut state.scratch;
@@ -508,15 +571,20 @@ fn convert(state: &mut State, doc: &mut Doc, chain: &[Step], value: Value) -> Gi
             Ok(Output::Absent) => return Given::Absent,
             Ok(Output::Same) => {}
             Ok(Output::Text) if out.is_empty() => return Given::Absent,
-            Ok(Output::Text) => held = Some(next),
+            Ok(Output::Text) => {
+                held = Some(next);
+                is_plain = step.escapes == Escapes::Never || (is_plain && step.escapes == Escapes::AsInput);
+            }
             Ok(scalar) => {
                 value = Value::of_output(scalar);
                 held = None;
+                is_plain = true;
             }
         }
     }
     if let Some(at) = held {
         value = place(&mut doc.text, &state.scratch[at]);
+        value.plain = if is_plain { Plain::Yes } else { Plain::Unknown };
     }
     Given::Value(value)
 }

@@ -6,10 +6,11 @@ use crate::mapping::table::{Condition, Test};
 use crate::plan::program::{self, Cond};
 
 impl Compiler<'_> {
-    /// The number of a condition; equal conditions share one, so each is asked once a part.
+    /// The number of a condition; equal conditions share one, so what costs more than remembering is asked once a part.
     pub(super) fn condition(&mut self, condition: &Condition) -> u32 {
         let name = text(condition);
         if let Some(number) = self.cond_numbers.get(&name) {
+            self.cond_is_shared[*number as usize] = true;
             return *number;
         }
         let (cond, stable) = match condition {
@@ -40,6 +41,7 @@ impl Compiler<'_> {
         let number = self.conds.len() as u32;
         self.conds.push(cond);
         self.cond_is_stable.push(stable);
+        self.cond_is_shared.push(false);
         self.cond_numbers.insert(name, number);
         number
     }
@@ -64,7 +66,7 @@ impl Compiler<'_> {
 fn compiled(test: &Test) -> program::Test {
     let words = |words: &[String]| words.iter().map(|word| word.as_bytes().into()).collect();
     match test {
-        Test::In(list) => program::Test::In(words(list)),
+        Test::In(list) => program::Test::In(program::Words::of(words(list))),
         Test::Prefix(list) => program::Test::Prefix(words(list)),
         Test::Suffix(list) => program::Test::Suffix(words(list)),
         Test::Contains(list) => program::Test::Contains(words(list)),

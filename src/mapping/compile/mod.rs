@@ -77,6 +77,7 @@ struct Compiler<'a> {
     value_kinds: Vec<value::Kind>,
     conds: Vec<Cond>,
     cond_is_stable: Vec<bool>,
+    cond_is_shared: Vec<bool>,
     cond_numbers: HashMap<String, u32>,
     bits: target::Bits,
     needs: Vec<Need>,
@@ -104,6 +105,7 @@ impl<'a> Compiler<'a> {
             value_kinds: Vec::new(),
             conds: Vec::new(),
             cond_is_stable: Vec::new(),
+            cond_is_shared: Vec::new(),
             cond_numbers: HashMap::new(),
             bits: target::Bits::default(),
             needs: Vec::new(),
@@ -171,7 +173,7 @@ impl<'a> Compiler<'a> {
             values,
             values_per_part,
             conds: std::mem::take(&mut self.conds),
-            cond_is_stable: std::mem::take(&mut self.cond_is_stable),
+            cond_is_kept: self.cond_is_stable.iter().zip(&self.cond_is_shared).map(|(stable, shared)| *stable && *shared).collect(),
             rows_plain: words(&built.plain, built.ops.len()),
             rows: built.ops,
             scopes,
@@ -217,7 +219,8 @@ impl<'a> Compiler<'a> {
             let default = value.default.as_ref().map(value::constant);
             let when = value.when.as_ref().map(|when| self.condition(when));
             let slot = self.sources.value_slot(at);
-            ops.push((per_part[at], ValueOp { slot, input, chain, default, when }));
+            let quick = chain.len() <= 1 && rows::is_plain(&input);
+            ops.push((per_part[at], ValueOp { slot, quick, input, chain, default, when }));
         }
         ops.sort_by_key(|(per_part, _)| *per_part);
         let first = ops.iter().filter(|(per_part, _)| !per_part).count();

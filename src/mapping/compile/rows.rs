@@ -403,15 +403,19 @@ fn is_literal(checked: &[CheckedRow<'_>], at: usize, op: &RowOp) -> bool {
     constant && row.targets.iter().all(|target| single(target) && alone(target))
 }
 
-/// Whether a row copies a path as it is.
-fn is_direct(op: &RowOp) -> bool {
-    let plain = matches!(&op.input, Input::Paths(paths) if paths.iter().all(|path| path.tail.is_empty()));
-    plain && op.chain.is_empty() && is_bare(op) && op.fit == Fit::Any
+/// Whether an input is paths that the walk fills.
+pub(super) fn is_plain(input: &Input) -> bool {
+    matches!(input, Input::Paths(paths) if paths.iter().all(|path| path.tail.is_empty()))
 }
 
-/// Whether a row puts one path through one converter.
+/// Whether a row copies a path as it is.
+fn is_direct(op: &RowOp) -> bool {
+    is_plain(&op.input) && op.chain.is_empty() && is_bare(op) && op.fit == Fit::Any
+}
+
+/// Whether a row puts plain paths through one converter at most.
 fn is_quick(op: &RowOp) -> bool {
-    matches!(&op.input, Input::Paths(paths) if matches!(&paths[..], [only] if only.tail.is_empty())) && op.chain.len() == 1 && is_bare(op)
+    is_plain(&op.input) && op.chain.len() <= 1 && op.finish == Finish::None && op.default.is_none()
 }
 
 /// Whether a row asks for nothing but its source.

@@ -64,7 +64,8 @@ impl Compiler<'_> {
                         gives => Kind::Gives(gives),
                     };
                     let (is_digest, is_number) = (converter.name == "sha256", converter.gives == Gives::Float);
-                    steps.push(Step { run: converter.run, args, is_digest, is_number });
+                    let escapes = convert::escapes(converter, &args);
+                    steps.push(Step { run: converter.run, args, is_digest, is_number, escapes });
                 }
                 Err(fault) => {
                     let (message, help) = fault.split_once("; ").map_or((fault.as_str(), None), |(message, help)| (message, Some(help)));

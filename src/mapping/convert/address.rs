@@ -199,12 +199,18 @@ fn is_dotted(text: &[u8]) -> bool {
 
 fn ip_port_ip(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Err(Fault("not_an_ip")) };
+    if is_dotted(text) {
+        return Ok(Output::Same);
+    }
     let (address, _) = address_port(text.trim_ascii()).ok_or(Fault("not_an_ip"))?;
     write_address(address, text, out)
 }
 
 fn ip_port_port(input: Input<'_>, _: &Args, _: &mut Vec<u8>) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Err(Fault("not_an_ip")) };
+    if is_dotted(text) {
+        return Ok(Output::Absent);
+    }
     let (_, port) = address_port(text.trim_ascii()).ok_or(Fault("not_an_ip"))?;
     Ok(port.map_or(Output::Absent, |port| Output::Int(port.into())))
 }

@@ -92,27 +92,31 @@ fn guid(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> 
         [b'{', inner @ .., b'}'] => inner,
         _ => text,
     };
-    let dashed = text.len() == 36;
-    if !dashed && text.len() != 32 {
+    let mut written = [b'-'; 36];
+    match text.len() {
+        36 => written.copy_from_slice(text),
+        32 => {
+            for (to, from) in [(0, 0..8), (9, 8..12), (14, 12..16), (19, 16..20), (24, 20..32)] {
+                written[to..to + from.len()].copy_from_slice(&text[from]);
+            }
+        }
+        _ => return Err(FAULT),
+    }
+    // All 36 bytes are tested as digits, without an early end, so that they are compared as vectors.
+    let mut digits = written;
+    for dash in [8, 13, 18, 23] {
+        if digits[dash] != b'-' {
+            return Err(FAULT);
+        }
+        digits[dash] = b'0';
+    }
+    if !digits.iter().fold(true, |all, byte| all & byte.is_ascii_hexdigit()) {
         return Err(FAULT);
     }
-    let mut written = [b'-'; 36];
-    let (mut from, mut digits) = (text.iter(), 0u8);
-    for (at, to) in written.iter_mut().enumerate() {
-        if matches!(at, 8 | 13 | 18 | 23) {
-            if dashed && from.next() != Some(&b'-') {
-                return Err(FAULT);
-            }
-            continue;
-        }
-        let Some(digit) = from.next().filter(|byte| byte.is_ascii_hexdigit()) else { return Err(FAULT) };
-        *to = digit.to_ascii_lowercase();
-        // All bits that a digit other than 0 sets.
-        digits |= *to ^ b'0';
-    }
-    if digits == 0 {
+    if digits == [b'0'; 36] {
         return Ok(Output::Absent);
     }
+    written.make_ascii_lowercase();
     if input == Input::Text(&written) {
         return Ok(Output::Same);
     }

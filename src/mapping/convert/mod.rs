@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::plan::convert::{Convert, Input};
 use crate::plan::lookup::Lookup;
+use crate::plan::program::Escapes;
 
 /// Groups of a pattern that can be asked for, the whole match among them: their places are kept on the stack.
 const GROUPS_MAX: usize = 16;
@@ -137,6 +138,45 @@ pub fn all() -> impl Iterator<Item = &'static Converter> {
 /// The converter called `name`.
 pub fn find(name: &str) -> Option<&'static Converter> {
     all().find(|converter| converter.name == name)
+}
+
+/// Converters whose text is a piece of their input, or the input or such pieces in another case, joined by what needs no escape.
+const PIECES: [&str; 19] = [
+    "lower",
+    "upper",
+    "trim",
+    "unquote",
+    "strip_prefix",
+    "strip_suffix",
+    "after_first",
+    "before_first",
+    "after_last",
+    "before_last",
+    "split",
+    "regex",
+    "truncate",
+    "first_line",
+    "resource_id",
+    "email",
+    "domain",
+    "url",
+    "host_of_url",
+];
+
+/// Converters whose text is digits, letters and signs that need no escape.
+const SIGNS: [&str; 11] =
+    ["timestamp", "duration_ms", "ip", "ip_port_ip", "masked_ip_cidr", "mac", "guid", "sha256", "blake3", "community_id", "ja3"];
+
+/// Whether the text that a call makes needs an escape when it is written as JSON.
+pub(crate) fn escapes(converter: &Converter, args: &crate::plan::convert::Args) -> Escapes {
+    let is_plain = |text: &[u8]| text.iter().all(|byte| *byte >= 0x20 && !matches!(byte, b'"' | b'\\'));
+    match &args.lookup {
+        // Its answers are known, whatever it is asked.
+        Some((lookup, column)) if lookup.rows.iter().filter_map(|row| row[*column].as_deref()).all(is_plain) => Escapes::Never,
+        None if SIGNS.contains(&converter.name) => Escapes::Never,
+        None if PIECES.contains(&converter.name) => Escapes::AsInput,
+        _ => Escapes::Unknown,
+    }
 }
 
 /// Room for a number as text.

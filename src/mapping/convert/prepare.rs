@@ -65,9 +65,9 @@ pub fn prepare(converter: &Converter, call: &Call, lookups: &[NamedLookup]) -> R
             }
         }
     }
-    let group = converter.params.iter().position(|param| param.name == "group").and(args.numbers.first());
+    let group = converter.params.iter().position(|param| param.name == "group").and(args.numbers.first().copied());
     if let (Some(regex), Some(group)) = (&args.regex, group)
-        && *group as usize >= regex.captures_len().min(GROUPS_MAX)
+        && group as usize >= regex.captures_len().min(GROUPS_MAX)
     {
         if regex.captures_len() > GROUPS_MAX {
             return Err(format!("`group` asks for {group}, and only the first {} can be had; `(?:...)` makes no group", GROUPS_MAX - 1));
@@ -75,7 +75,19 @@ pub fn prepare(converter: &Converter, call: &Call, lookups: &[NamedLookup]) -> R
         let groups = regex.captures_len() - 1;
         return Err(format!("pattern has {groups} groups and `group` asks for {group}; put `(...)` around what is wanted"));
     }
+    if let (Some(1), Some(whole)) = (group, within_group(call, converter)) {
+        (args.regex, args.numbers[0]) = (Some(whole), 0);
+    }
     Ok(args)
+}
+
+/// The pattern inside the parentheses when the only group is all there is, as in `(a|b)`: where a match lies is found with less work than
+/// where its groups lie. What is inside would not compile by itself if the first parenthesis were closed before the last.
+fn within_group(call: &Call, converter: &Converter) -> Option<Regex> {
+    let param = converter.params.iter().find(|param| param.kind == ParamKind::Regex)?;
+    let (_, Constant::Text(pattern)) = call.args.iter().find(|(name, _)| name == param.name)? else { return None };
+    let inside = pattern.strip_prefix('(')?.strip_suffix(')').filter(|inside| !inside.starts_with('?'))?;
+    compile(inside).ok().filter(|regex| regex.captures_len() == 1)
 }
 
 /// Text may hold bytes that the pattern itself makes sure of, as with [`regex::bytes`].

@@ -336,6 +336,13 @@ fn urls_and_names() {
         ("\"url\"", "https://a/?q=a@b", "https://a/?q=a@b"),
         ("\"host_of_url\"", "https://u:p@A:1/?x@y", "a"),
         ("{ query = \"a\" }", "?a=%FF", "%FF"),
+        ("{ regex = \"(a|ab)\", group = 1 }", "xab", "a"),
+        ("{ regex = \"(a)b|(c)d\", group = 1 }", "xab", "a"),
+        ("{ regex = \"(a)[)]\", group = 1 }", "xa)", "a"),
+        ("{ regex = \"(a)(?:b)\", group = 1 }", "xab", "a"),
+        ("\"strip_html\"", "a  b", "a b"),
+        ("\"strip_html\"", "a b ", "a b"),
+        ("\"strip_html\"", "Status: Failed - \"x\"", "Status: Failed - \"x\""),
         ("{ query = \"a\" }", "?b=a=1&a=c+d", "c d"),
         ("\"email\"", "a@b@example.com", "fault:not_an_email"),
         ("\"email\"", "ann@example", "fault:not_an_email"),
@@ -345,6 +352,11 @@ fn urls_and_names() {
         ("\"ja4\"", "x13d1516h2_8daaf6152771_b186095e22b6", "fault:not_a_ja4"),
         ("\"ja4\"", "q13i0310h3_55b375c5d22e_06cda9e17597", "q13i0310h3_55b375c5d22e_06cda9e17597"),
         ("\"guid\"", "0f8fad5bd9cb469fa16570867728950-", "fault:not_a_guid"),
+        ("\"guid\"", "0f8fad5b-d9cb-469f-a165070867728950e", "fault:not_a_guid"),
+        ("\"guid\"", "0f8fad5b-d9cb-469f-a165-70867728950G", "fault:not_a_guid"),
+        ("\"guid\"", "0F8fad5b-d9cb-469f-a165-70867728950e", "0f8fad5b-d9cb-469f-a165-70867728950e"),
+        ("\"guid\"", "00000000000000000000000000000000", "absent"),
+        ("\"guid\"", "00000000000000000000000000000001", "00000000-0000-0000-0000-000000000001"),
     ]);
 }
 
@@ -355,6 +367,11 @@ fn prepared() -> Vec<(&'static Converter, Args)> {
     calls.map(|(converter, call)| (converter, prepare(converter, &call, &lookups).unwrap())).collect()
 }
 
+/// Whether a text is the same as a JSON string, but for its quotes.
+fn needs_none(text: &[u8]) -> bool {
+    serde_json::to_string(std::str::from_utf8(text).unwrap()).unwrap().len() == text.len() + 2
+}
+
 fn holds(input: Input<'_>) {
     thread_local!(static CALLS: Vec<(&'static Converter, Args)> = prepared());
     CALLS.with(|calls| {
@@ -363,7 +380,15 @@ fn holds(input: Input<'_>) {
             let result = (converter.run)(input, args, &mut out);
             assert_eq!(&out[..6], b"before", "{}", converter.name);
             match result {
-                Ok(Output::Text) => assert!(std::str::from_utf8(&out[6..]).is_ok(), "{} of {input:?}", converter.name),
+                Ok(Output::Text) => {
+                    assert!(std::str::from_utf8(&out[6..]).is_ok(), "{} of {input:?}", converter.name);
+                    let is_plain = match (escapes(converter, args), input) {
+                        (Escapes::Never, _) => true,
+                        (Escapes::AsInput, Input::Text(text)) => needs_none(text),
+                        (kind, _) => kind == Escapes::AsInput,
+                    };
+                    assert!(!is_plain || needs_none(&out[6..]), "{} of {input:?} gives an escape", converter.name);
+                }
                 Ok(Output::Float(number)) => assert!(number.is_finite(), "{}", converter.name),
                 Ok(Output::UInt(number)) => assert!(number > i64::MAX as u64, "{}", converter.name),
                 _ => {}
@@ -378,6 +403,29 @@ proptest! {
     #[test]
     fn no_text_panics_and_text_stays_text(text in "\\PC{0,60}") {
         holds(Input::Text(text.as_bytes()));
+    }
+
+    #[test]
+    fn mail_addresses_are_what_they_were(text in "[ab. @-]{0,12}|[a-cA-C.@ é\"<-]{0,8}@[a-cA-C.é-]{0,8}") {
+        let text = text.trim();
+        let expected = text.split_once('@').filter(|(local, domain)| {
+            let plain = |byte: u8| byte > b' ' && byte != 0x7f && !b"\"(),:;<>[\\]#@".contains(&byte);
+            let host = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte >= 0x80;
+            let label = |label: &str| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-');
+            (1..=64).contains(&local.len()) && local.bytes().all(plain) && domain.bytes().all(host) && domain.contains('.') && domain.split('.').all(label)
+        });
+        let expected = expected.map_or("fault:not_an_email".to_owned(), |_| text.to_ascii_lowercase());
+        prop_assert_eq!(convert("\"email\"", text), expected);
+    }
+
+    #[test]
+    fn pieces_of_ids_stand_between_slashes(text in "(/[a-zA-Z/]{0,12}){1,4}") {
+        let full = format!("/providers/p{text}");
+        let pieces: Vec<&str> = full.split('/').filter(|piece| !piece.is_empty()).collect();
+        if pieces.len() <= 18 && !pieces[1..].iter().any(|piece| piece.eq_ignore_ascii_case("providers")) {
+            let expected = format!("/{}", pieces.join("/").to_ascii_lowercase());
+            prop_assert_eq!(convert("{ resource_id = \"id\" }", &full), expected);
+        }
     }
 
     #[test]

@@ -450,6 +450,9 @@ const REFERENCES: [(&str, &str); 6] = [("amp", "&"), ("lt", "<"), ("gt", ">"), (
 
 fn strip_html(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Ok(Output::Same) };
+    if is_one_line(text) {
+        return Ok(Output::Same);
+    }
     let text = utf8(text)?;
     let start = out.len();
     let mut blank = false;
@@ -474,6 +477,14 @@ fn strip_html(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, F
         out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
     }
     Ok(if out.len() == start { Output::Absent } else { Output::Text })
+}
+
+/// Whether a text is ASCII words with single blanks between them, and nothing in it begins a tag or a character reference.
+fn is_one_line(text: &[u8]) -> bool {
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') & (*byte != b'<') & (*byte != b'&');
+    let blanks =
+        text.first().is_none_or(|first| *first == b' ') || text.last() == Some(&b' ') || memchr::memmem::find(text, b"  ").is_some();
+    !blanks && !holds(text, |byte| !plain(byte))
 }
 
 /// The length of the tag or comment that `text` starts with. A `<` before anything else is a character.

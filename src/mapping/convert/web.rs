@@ -232,23 +232,53 @@ fn email(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault>
     const FAULT: Fault = Fault("not_an_email");
     let Input::Text(text) = input else { return Err(FAULT) };
     let text = utf8(text)?.trim();
-    let (local, domain) = text.split_once('@').ok_or(FAULT)?;
+    let at = memchr::memchr(b'@', text.as_bytes()).ok_or(FAULT)?;
+    let (local, domain) = (&text.as_bytes()[..at], &text.as_bytes()[at + 1..]);
     // 254 octets is what an SMTP path leaves for an address (RFC 5321 with its erratum 1690), 64 the local part's share.
     let lengths = text.len() <= 254 && (1..=64).contains(&local.len());
-    let plain = |byte: u8| byte > b' ' && byte != 0x7f && !b"\"(),:;<>[\\]#@".contains(&byte);
-    let labels =
-        domain.contains('.') && domain.split('.').all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'));
-    let host = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || byte >= 0x80;
-    if !lengths || !labels || !local.bytes().all(plain) || !domain.bytes().all(host) {
+    let all = |part: &[u8], sort: u8| part.iter().fold(sort, |all, byte| all & ADDRESS_SORTS[usize::from(*byte)]) != 0;
+    if !lengths || !all(local, 1) || !all(domain, 2) || !holds_labels(domain) {
         return Err(FAULT);
+    }
+    if input == Input::Text(text.as_bytes()) && !super::text::holds_upper(text.as_bytes()) {
+        return Ok(Output::Same);
     }
     push_lower(text, out);
     Ok(Output::Text)
 }
 
+/// What a byte may be in a mail address: bit 0 of the local part, bit 1 of the domain.
+const ADDRESS_SORTS: [u8; 256] = {
+    let mut sorts = [0; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let local =
+            byte > b' ' && byte != 0x7f && !matches!(byte, b'"' | b'(' | b')' | b',' | b':'..=b'<' | b'>' | b'['..=b']' | b'#' | b'@');
+        let domain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | 0x80..);
+        sorts[at] = local as u8 | (domain as u8) << 1;
+        at += 1;
+    }
+    sorts
+};
+
+/// Whether a domain has two labels at least, none of them empty or with a `-` at either end.
+fn holds_labels(domain: &[u8]) -> bool {
+    let (mut before, mut dots) = (b'.', 0);
+    for &byte in domain {
+        if (before == b'.' && matches!(byte, b'.' | b'-')) || (before == b'-' && byte == b'.') {
+            return false;
+        }
+        dots += u32::from(byte == b'.');
+        before = byte;
+    }
+    dots > 0 && !matches!(before, b'.' | b'-')
+}
+
 fn domain(input: Input<'_>, _: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
     let Input::Text(text) = input else { return Ok(Output::Absent) };
-    let domain = utf8(text)?.trim().rsplit_once('@').map_or("", |(_, domain)| domain);
+    let text = utf8(text)?.trim();
+    let domain = memchr::memrchr(b'@', text.as_bytes()).map_or("", |at| &text[at + 1..]);
     if domain.is_empty() {
         return Ok(Output::Absent);
     }
