@@ -52,6 +52,8 @@ pub struct EventHubsSource {
     settings: Settings,
     keeper: Arc<dyn Keeper>,
     login: Login,
+    /// Host name of the namespace, in lower case as the SDK has it.
+    host: String,
     store: Arc<Store>,
 }
 
@@ -66,11 +68,12 @@ impl EventHubsSource {
     ///
     /// # Errors
     ///
-    /// A secret could not be read, or positions cannot be kept.
+    /// A secret could not be read or is no connection string, or positions cannot be kept.
     pub fn new(settings: &Settings, keeper: Arc<dyn Keeper>) -> Result<EventHubsSource, String> {
         let login = Login::read(&settings.namespace())?;
+        let host = login.host(&settings.namespace)?;
         let store = Arc::new(Store::open(&settings.checkpoints)?);
-        Ok(EventHubsSource { settings: settings.clone(), keeper, login, store })
+        Ok(EventHubsSource { settings: settings.clone(), keeper, login, host, store })
     }
 }
 
@@ -134,7 +137,7 @@ impl EventHubsSource {
             resumed: tokio::sync::Notify::new(),
             fatal: RefCell::default(),
             writing: tokio::sync::Mutex::default(),
-            namespace: self.login.host(&self.settings.namespace)?,
+            namespace: self.host.clone(),
         });
         let hubs: Vec<_> = self
             .settings
