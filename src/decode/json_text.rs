@@ -23,13 +23,17 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
 /// longer than the shorter one.
 #[inline(always)]
 pub(crate) fn append(bytes: &[u8], from: usize, len: usize, out: &mut Vec<u8>) {
-    match bytes[from..].first_chunk::<64>() {
-        Some(block) if len <= 64 => {
-            let end = out.len() + len;
-            out.extend_from_slice(if len <= 32 { &block[..32] } else { block });
+    let (rest, end) = (&bytes[from..], out.len() + len);
+    match (rest.first_chunk::<32>(), rest.first_chunk::<64>()) {
+        (Some(block), _) if len <= 32 => {
+            out.extend_from_slice(block);
             out.truncate(end);
         }
-        _ => out.extend_from_slice(&bytes[from..from + len]),
+        (_, Some(block)) if len <= 64 => {
+            out.extend_from_slice(block);
+            out.truncate(end);
+        }
+        _ => out.extend_from_slice(&rest[..len]),
     }
 }
 

@@ -47,6 +47,32 @@ pub struct Fault(pub &'static str);
 /// A [`Fault`] when the input is not what the converter reads; whatever it appended is then ignored.
 pub type Convert = fn(Input<'_>, &Args, &mut Vec<u8>) -> Result<Output, Fault>;
 
+/// Where the parts of a text lie, in numbers that only the converter can read which put them here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Places(pub [u32; 21]);
+
+/// A converter in two steps, for texts of which a record's rows ask for many parts: the text is taken apart for the first of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Taking {
+    /// Takes a text apart.
+    ///
+    /// # Errors
+    ///
+    /// As of a [`Convert`].
+    pub take: fn(&[u8]) -> Result<Places, Fault>,
+    /// Appends what a call asks for; text and places belong together. Its errors are those of a [`Convert`].
+    pub give: fn(&[u8], &Places, &Args, &mut Vec<u8>) -> Result<Output, Fault>,
+}
+
+/// The text that was taken apart last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    /// Start and length in the document's arena; no length is none.
+    pub text: (u64, u32),
+    /// What `take` found. There is one converter in two steps; a second would have to be told from it here.
+    pub places: Places,
+}
+
 /// The arguments of one call, checked and prepared at load.
 #[derive(Clone, Debug, Default)]
 pub struct Args {

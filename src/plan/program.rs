@@ -1,6 +1,6 @@
 //! What a mapping compiles to: flat lists of small instructions, all names resolved to numbers.
 
-use super::convert::{Args, Convert};
+use super::convert::{Args, Convert, Taking};
 use super::json::Form;
 use super::value::Value;
 
@@ -72,6 +72,8 @@ pub(crate) enum Tail {
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub run: Convert,
+    /// The same in two steps.
+    pub taking: Option<Taking>,
     pub args: Args,
     /// Its result tells nothing of its input, so it may read a secret.
     pub is_digest: bool,
@@ -164,6 +166,8 @@ pub(crate) struct RowOp {
     /// The slot whose value the row copies into its place, so that it need not run: filling the slot does all it would. `trie::NONE` for
     /// rows that run.
     pub slot: u32,
+    /// Whether there is a condition or a bit that forbids the row.
+    pub asks: bool,
     /// Bits that forbid the row when one is set: a `fallback` row's own field, the fields of a message that an enricher would fill.
     pub unless: Mask,
     /// Bits the row sets: its fields and all their ancestors, and that it has a value.

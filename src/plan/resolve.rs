@@ -1,7 +1,7 @@
 //! Phase two: every row whose condition holds is converted to a cell and sets the bits of its targets.
 
 use super::Plan;
-use super::convert::{Fault, Output};
+use super::convert::{Args, Fault, Output, Taken, Taking};
 use super::enrich::Enrich;
 use super::json;
 use super::program::{Cond, Constant, Escapes, Finish, Fit, Input, Piece, RowOp, SourceRef, Step, Test};
@@ -89,7 +89,7 @@ impl Plan {
     #[inline]
     fn quick(&self, state: &mut State, tools: &mut Tools<'_>, op: &RowOp, row: u32) -> Option<bool> {
         let Input::Paths(paths) = &op.input else { return None };
-        if state.bits.meets(&op.unless) || op.when.is_some_and(|when| !self.holds(state, tools, when)) {
+        if op.asks && (state.bits.meets(&op.unless) || op.when.is_some_and(|when| !self.holds(state, tools, when))) {
             return Some(false);
         }
         let cell = short(state, tools.doc, paths, &op.chain)?;
@@ -353,27 +353,47 @@ impl Plan {
         value
     }
 
-    /// Whether condition `at` holds; an answer that somebody else asks for too is kept for the part, unless it looks at what the rows have
-    /// built.
+    /// Whether condition `at` holds.
+    #[inline(always)]
     pub(crate) fn holds(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
-        // What is answered by one look is not remembered.
+        // Most are answered by one look at a slot, without a call.
         match &self.conds[at as usize] {
-            Cond::EventHas(bit) => return state.bits.has(*bit),
-            Cond::Has(source) if source.tail.is_empty() => return !state.slots[source.slot as usize].value.is_absent(),
-            Cond::Not(part) => return !self.holds(state, tools, *part),
-            Cond::Test(source, test @ (Test::In(_) | Test::Prefix(_) | Test::Suffix(_))) if source.tail.is_empty() => {
-                return test.passes(state.slots[source.slot as usize].value, &tools.doc.text);
+            Cond::EventHas(bit) => state.bits.has(*bit),
+            Cond::Has(source) if source.tail.is_empty() => !state.slots[source.slot as usize].value.is_absent(),
+            Cond::Test(source, Test::In(words)) if source.tail.is_empty() => {
+                let value = state.slots[source.slot as usize].value;
+                match value.tag {
+                    Tag::Text => words.hold(value.bytes(&tools.doc.text)),
+                    _ => self.ask(state, tools, at),
+                }
             }
-            _ => {}
+            _ => self.ask(state, tools, at),
+        }
+    }
+
+    /// The same for every condition. The answer of one that costs more than remembering it is kept for the part.
+    #[inline(never)]
+    fn ask(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
+        if !self.cond_is_kept[at as usize] {
+            return self.answer(state, tools, at);
         }
         let known = state.asked[at as usize];
         if known != 0 {
             return known == 2;
         }
-        let answer = match &self.conds[at as usize] {
+        let answer = self.answer(state, tools, at);
+        state.asked[at as usize] = if answer { 2 } else { 1 };
+        state.asked_list.push(at);
+        answer
+    }
+
+    #[inline(always)]
+    fn answer(&self, state: &mut State, tools: &mut Tools<'_>, at: u32) -> bool {
+        match &self.conds[at as usize] {
             Cond::All(parts) => parts.iter().all(|part| self.holds(state, tools, *part)),
             Cond::Any(parts) => parts.iter().any(|part| self.holds(state, tools, *part)),
-            Cond::Not(_) | Cond::EventHas(_) => return false,
+            Cond::Not(part) => !self.holds(state, tools, *part),
+            Cond::EventHas(bit) => state.bits.has(*bit),
             Cond::Has(source) if source.spread => {
                 self.read_all(state, tools.doc, tools.decoder, source);
                 !state.found.is_empty()
@@ -387,12 +407,7 @@ impl Plan {
                 let slot = self.read(state, tools.doc, tools.decoder, source);
                 test.passes(slot.value, &tools.doc.text)
             }
-        };
-        if self.cond_is_kept[at as usize] {
-            state.asked[at as usize] = if answer { 2 } else { 1 };
-            state.asked_list.push(at);
         }
-        answer
     }
 }
 
@@ -488,18 +503,13 @@ fn short(state: &mut State, doc: &mut Doc, paths: &[SourceRef], chain: &[Step]) 
         let value = match chain.first() {
             None => value,
             Some(_) if json::is_private(value, &doc.text) => return None,
-            Some(step) => {
-                let Some(input) = value.input(&doc.text) else { continue };
-                let out = &mut state.scratch[0];
-                out.clear();
-                match (step.run)(input, &step.args, out) {
-                    Ok(Output::Same) => value,
-                    Ok(Output::Text) if !out.is_empty() => made(step, value, &mut doc.text, out),
-                    Ok(Output::Text | Output::Absent) => continue,
-                    Ok(scalar) => Value::of_output(scalar),
-                    Err(_) => return None,
-                }
-            }
+            Some(step) => match call(state, step, value, &doc.text) {
+                Ok(Output::Same) => value,
+                Ok(Output::Text) if !state.scratch[0].is_empty() => made(step, value, &mut doc.text, &state.scratch[0]),
+                Ok(Output::Text | Output::Absent) => continue,
+                Ok(scalar) => Value::of_output(scalar),
+                Err(_) => return None,
+            },
         };
         return Some(Cell { value, node, source: number as u8 });
     }
@@ -532,21 +542,41 @@ fn constant(value: &Constant, doc: &mut Doc) -> Value {
     }
 }
 
+/// Runs one converter over a value; its text is the first scratch buffer. What a text was taken apart into serves all rows that ask for a
+/// part of it. What no converter takes gives nothing.
+#[inline(always)]
+fn call(state: &mut State, step: &Step, value: Value, text: &[u8]) -> Result<Output, Fault> {
+    let out = &mut state.scratch[0];
+    out.clear();
+    let Some(input) = value.input(text) else { return Ok(Output::Absent) };
+    match &step.taking {
+        Some(taking) if value.tag == Tag::Text => in_two_steps(&mut state.taken, taking, &step.args, value, text, out),
+        _ => (step.run)(input, &step.args, out),
+    }
+}
+
+/// The second step of a converter, and the first unless the text was taken apart before.
+#[inline(never)]
+fn in_two_steps(taken: &mut Taken, taking: &Taking, args: &Args, value: Value, text: &[u8], out: &mut Vec<u8>) -> Result<Output, Fault> {
+    let (place, bytes) = ((value.bits, value.len), value.bytes(text));
+    if taken.text != place {
+        *taken = Taken { text: place, places: (taking.take)(bytes)? };
+    }
+    (taking.give)(bytes, &taken.places, args, out)
+}
+
 /// Runs a chain over a value. Text results go through two scratch buffers and are placed in the arena once, at the end.
 fn convert(state: &mut State, doc: &mut Doc, chain: &[Step], value: Value) -> Given {
     if value.is_absent() || value.tag == Tag::Container || value.tag == Tag::List {
         return Given::Absent;
     }
     if let [only] = chain {
-        let out = &mut state.scratch[0];
-        out.clear();
-        let Some(input) = value.input(&doc.text) else { return Given::Absent };
-        return match (only.run)(input, &only.args, out) {
+        return match call(state, only, value, &doc.text) {
             Err(fault) => Given::Fault(fault),
             Ok(Output::Same) => Given::Value(value),
             Ok(Output::Absent) => Given::Absent,
-            Ok(Output::Text) if out.is_empty() => Given::Absent,
-            Ok(Output::Text) => Given::Value(made(only, value, &mut doc.text, out)),
+            Ok(Output::Text) if state.scratch[0].is_empty() => Given::Absent,
+            Ok(Output::Text) => Given::Value(made(only, value, &mut doc.text, &state.scratch[0])),
             Ok(scalar) => Given::Value(Value::of_output(scalar)),
         };
     }

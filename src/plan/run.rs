@@ -172,6 +172,7 @@ impl Plan {
         state.element = NO_NODE;
         state.notes.clear();
         state.forced.clear();
+        state.taken.text = (0, 0);
     }
 
     /// One level of the scopes that lead to parts.

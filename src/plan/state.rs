@@ -108,6 +108,8 @@ pub(crate) struct State {
     /// Emptied lists of elements, one for each depth that a part has reached.
     pub spare_lists: Vec<Vec<u32>>,
     pub scratch: [Vec<u8>; 2],
+    /// Of this record.
+    pub taken: super::convert::Taken,
     pub notes: Vec<Note>,
     /// Per condition: 0 not asked yet in this part, 1 does not hold, 2 holds.
     pub asked: Vec<u8>,

@@ -46,6 +46,19 @@ impl Compiler<'_> {
         number
     }
 
+    /// Which conditions are remembered for a part: nothing changes their answer meanwhile, they are asked in several places, and they cost
+    /// more than a look at a slot.
+    pub(super) fn kept_conditions(&self) -> Vec<bool> {
+        let is_cheap = |cond: &Cond| match cond {
+            Cond::EventHas(_) | Cond::Not(_) => true,
+            Cond::Has(source) => source.tail.is_empty(),
+            Cond::Test(source, program::Test::In(_) | program::Test::Prefix(_) | program::Test::Suffix(_)) => source.tail.is_empty(),
+            Cond::Test(..) | Cond::All(_) | Cond::Any(_) => false,
+        };
+        let stable = self.cond_is_stable.iter().zip(&self.cond_is_shared).map(|(stable, shared)| *stable && *shared);
+        stable.zip(&self.conds).map(|(worth, cond)| worth && !is_cheap(cond)).collect()
+    }
+
     /// Notes an `event_has` that no row can make true. `true` when there is one on which the condition depends.
     pub(super) fn never_holds(&mut self, condition: &Condition, fillable: &dyn Fn(&str) -> bool) -> Option<String> {
         match condition {

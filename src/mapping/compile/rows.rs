@@ -257,6 +257,7 @@ impl<'a> Compiler<'a> {
             let mut op = RowOp {
                 direct: false,
                 quick: false,
+                asks: false,
                 slot: NONE,
                 chain,
                 finish,
@@ -270,6 +271,7 @@ impl<'a> Compiler<'a> {
             };
             op.direct = is_direct(&op) && !op.label;
             op.quick = is_quick(&op);
+            op.asks = op.when.is_some() || !op.unless.is_empty();
             if let (Group::Plain, true, Input::Paths(paths)) = (one.group, is_direct(&op), &op.input)
                 && let [only] = &paths[..]
             {

@@ -64,8 +64,8 @@ impl Compiler<'_> {
                         gives => Kind::Gives(gives),
                     };
                     let (is_digest, is_number) = (converter.name == "sha256", converter.gives == Gives::Float);
-                    let escapes = convert::escapes(converter, &args);
-                    steps.push(Step { run: converter.run, args, is_digest, is_number, escapes });
+                    let (escapes, taking) = (convert::escapes(converter, &args), convert::taking(converter));
+                    steps.push(Step { run: converter.run, taking, args, is_digest, is_number, escapes });
                 }
                 Err(fault) => {
                     let (message, help) = fault.split_once("; ").map_or((fault.as_str(), None), |(message, help)| (message, Some(help)));

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::plan::convert::{Convert, Input};
+use crate::plan::convert::{Convert, Input, Taking};
 use crate::plan::lookup::Lookup;
 use crate::plan::program::Escapes;
 
@@ -177,6 +177,11 @@ pub(crate) fn escapes(converter: &Converter, args: &crate::plan::convert::Args) 
         None if PIECES.contains(&converter.name) => Escapes::AsInput,
         _ => Escapes::Unknown,
     }
+}
+
+/// The two steps of a converter that has them.
+pub(crate) fn taking(converter: &Converter) -> Option<Taking> {
+    (converter.name == "resource_id").then_some(resource::TAKING)
 }
 
 /// Room for a number as text.

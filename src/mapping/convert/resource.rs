@@ -1,7 +1,8 @@
 //! Azure Resource Manager ids.
 
 use super::{Converter, Gives, Param, ParamKind, utf8};
-use crate::plan::convert::{Args, Fault, Input, Output};
+use crate::plan::convert::{Args, Fault, Input, Output, Places, Taking};
+use std::ops::Range;
 
 /// What can be asked of an id; a call holds the index.
 const PARTS: &[&str] = &[
@@ -20,6 +21,9 @@ const PARTS: &[&str] = &[
 
 /// The index of the only part that keeps its case.
 const NAME: i64 = 1;
+
+/// A record's rows ask for many parts of one id.
+pub(super) const TAKING: Taking = Taking { take, give };
 
 /// See [`super`].
 pub(super) const CONVERTERS: &[Converter] = &[Converter {
@@ -59,27 +63,47 @@ pub(super) const CONVERTERS: &[Converter] = &[Converter {
 }];
 
 /// How many type and name pairs may follow one provider; ARM ids of today have five.
-const MAX_DEPTH: usize = 8;
+const MAX_DEPTH: u32 = 8;
+
+const FAULT: Fault = Fault("not_a_resource_id");
 
 /// The pieces of an id, all of them parts of its text: nothing is copied before it is known what is asked for.
 #[derive(Default)]
-struct Id<'a> {
-    tenant: &'a [u8],
-    management_group: &'a [u8],
-    subscription: &'a [u8],
-    group: &'a [u8],
+struct Id {
+    tenant: Piece,
+    management_group: Piece,
+    subscription: Piece,
+    group: Piece,
     /// Of the last `/providers/`.
-    provider: &'a [u8],
+    provider: Piece,
     /// Type and name pairs behind the last provider, with the slashes between them.
-    types: &'a [u8],
+    types: Piece,
     /// The same without the last pair.
-    outer: &'a [u8],
+    outer: Piece,
     /// How many pairs `types` holds.
-    depth: usize,
+    depth: u32,
     /// The name in the last pair; empty for a collection.
-    last: &'a [u8],
+    last: Piece,
     /// Provider and pairs before the last `/providers/`, when they are a resource: the target of an extension such as a role assignment.
-    scope: Option<(&'a [u8], &'a [u8])>,
+    /// Empty when there are none.
+    scope: (Piece, Piece),
+}
+
+/// Where a piece of an id begins and ends.
+#[derive(Clone, Copy, Debug, Default)]
+struct Piece {
+    start: u32,
+    end: u32,
+}
+
+impl Piece {
+    fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    fn of(self, text: &[u8]) -> &[u8] {
+        &text[self.start as usize..self.end as usize]
+    }
 }
 
 /// What stands between slashes. A slash too many (`//`, seen in VNet flow records) or at the end names nothing.
@@ -142,56 +166,55 @@ impl<'a> Pieces<'a> {
     fn of(text: &'a [u8]) -> Self {
         Self { text, at: 0, slashes: Slashes::of(text) }
     }
-
-    /// The text from `start` to where the next piece starts.
-    fn since(&self, start: usize) -> &'a [u8] {
-        &self.text[start..self.at.min(self.text.len())]
-    }
 }
 
-impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a [u8];
+impl Iterator for Pieces<'_> {
+    /// Where it begins and ends.
+    type Item = Range<usize>;
 
     #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
+    fn next(&mut self) -> Option<Range<usize>> {
         while self.at < self.text.len() {
             let start = self.at;
             let end = self.slashes.next().unwrap_or(self.text.len());
             self.at = end + 1;
             if end > start {
-                return Some(&self.text[start..end]);
+                return Some(start..end);
             }
         }
         None
     }
 }
 
-impl<'a> Id<'a> {
-    fn parse(text: &'a [u8]) -> Option<Self> {
+impl Id {
+    fn parse(text: &[u8]) -> Option<Self> {
         let mut id = Self::default();
-        if text.first() != Some(&b'/') {
+        if text.first() != Some(&b'/') || u32::try_from(text.len()).is_err() {
             return None;
         }
+        let piece = |start: usize, end: usize| Piece { start: start as u32, end: end.min(text.len()) as u32 };
         let mut pieces = Pieces::of(text);
         let mut types_start = 0;
         let mut any = false;
         loop {
             let start = pieces.at;
-            let Some(piece) = pieces.next() else { break };
+            let Some(kind) = pieces.next().map(|kind| &text[kind]) else { break };
             any = true;
-            if piece.eq_ignore_ascii_case(b"providers") {
+            if kind.eq_ignore_ascii_case(b"providers") {
                 let provider = pieces.next()?;
                 if id.depth > 0 {
-                    id.scope = Some((id.provider, id.types));
+                    id.scope = (id.provider, id.types);
                 }
-                (id.provider, id.types, id.outer, id.last, id.depth) = (provider, b"", b"", b"", 0);
+                id.provider = piece(provider.start, provider.end);
+                (id.types, id.outer, id.last, id.depth) = Default::default();
                 types_start = pieces.at;
             } else if id.provider.is_empty() {
                 let name = pieces.next()?;
-                match piece {
-                    _ if piece.eq_ignore_ascii_case(b"subscriptions") => id.subscription = name,
-                    _ if piece.eq_ignore_ascii_case(b"resourcegroups") => id.group = name,
-                    _ if piece.eq_ignore_ascii_case(b"tenants") => id.tenant = name,
+                let name = piece(name.start, name.end);
+                match kind {
+                    _ if kind.eq_ignore_ascii_case(b"subscriptions") => id.subscription = name,
+                    _ if kind.eq_ignore_ascii_case(b"resourcegroups") => id.group = name,
+                    _ if kind.eq_ignore_ascii_case(b"tenants") => id.tenant = name,
                     _ => return None,
                 }
             } else {
@@ -199,11 +222,11 @@ impl<'a> Id<'a> {
                     return None;
                 }
                 // A collection without a name (`.../virtualMachines`) is what list operations name.
-                id.last = pieces.next().unwrap_or_default();
+                id.last = pieces.next().map_or(Piece::default(), |name| piece(name.start, name.end));
                 id.depth += 1;
-                id.outer = &text[types_start..start];
-                id.types = pieces.since(types_start);
-                if piece.eq_ignore_ascii_case(b"managementgroups") && id.provider.eq_ignore_ascii_case(b"microsoft.management") {
+                id.outer = piece(types_start, start);
+                id.types = piece(types_start, pieces.at);
+                if kind.eq_ignore_ascii_case(b"managementgroups") && id.provider.of(text).eq_ignore_ascii_case(b"microsoft.management") {
                     id.management_group = id.last;
                 }
             }
@@ -211,18 +234,55 @@ impl<'a> Id<'a> {
         any.then_some(id)
     }
 
+    fn to_places(&self) -> Places {
+        let mut places = Places::default();
+        let pieces = [
+            self.tenant,
+            self.management_group,
+            self.subscription,
+            self.group,
+            self.provider,
+            self.types,
+            self.outer,
+            self.last,
+            self.scope.0,
+            self.scope.1,
+        ];
+        for (to, piece) in places.0.as_chunks_mut::<2>().0.iter_mut().zip(pieces) {
+            *to = [piece.start, piece.end];
+        }
+        places.0[20] = self.depth;
+        places
+    }
+
+    fn from_places(places: &Places) -> Id {
+        let piece = |at: usize| Piece { start: places.0[2 * at], end: places.0[2 * at + 1] };
+        Id {
+            tenant: piece(0),
+            management_group: piece(1),
+            subscription: piece(2),
+            group: piece(3),
+            provider: piece(4),
+            types: piece(5),
+            outer: piece(6),
+            last: piece(7),
+            scope: (piece(8), piece(9)),
+            depth: places.0[20],
+        }
+    }
+
     /// The name of the innermost thing.
-    fn name(&self) -> &'a [u8] {
+    fn name(&self) -> Piece {
         match () {
             () if self.depth > 0 => self.last,
-            () if !self.provider.is_empty() => b"",
+            () if !self.provider.is_empty() => Piece::default(),
             () if !self.group.is_empty() => self.group,
             () if !self.subscription.is_empty() => self.subscription,
             () => self.tenant,
         }
     }
 
-    fn write_type(&self, out: &mut Vec<u8>) {
+    fn write_type(&self, text: &[u8], out: &mut Vec<u8>) {
         if self.provider.is_empty() {
             let scope: &[u8] = if !self.group.is_empty() {
                 b"microsoft.resources/resourcegroups"
@@ -233,43 +293,45 @@ impl<'a> Id<'a> {
             };
             out.extend_from_slice(scope);
         } else if self.depth > 0 {
-            out.extend_from_slice(self.provider);
+            out.extend_from_slice(self.provider.of(text));
+            let types = self.types.of(text);
             // Every second piece is a name.
-            Pieces::of(self.types).step_by(2).for_each(|kind| write_piece(kind, out));
+            Pieces::of(types).step_by(2).for_each(|kind| write_piece(&types[kind], out));
         }
     }
 
     /// The id down to the group, or the subscription or tenant when there is no group.
-    fn write_scope(&self, with_group: bool, out: &mut Vec<u8>) {
-        let group: &[u8] = if with_group { self.group } else { b"" };
+    fn write_scope(&self, text: &[u8], with_group: bool, out: &mut Vec<u8>) {
+        let group = if with_group { self.group } else { Piece::default() };
         for (kind, name) in [(&b"/tenants"[..], self.tenant), (b"/subscriptions", self.subscription), (b"/resourcegroups", group)] {
             if !name.is_empty() {
                 out.extend_from_slice(kind);
-                write_piece(name, out);
+                write_piece(name.of(text), out);
             }
         }
     }
 
-    fn write_id(&self, out: &mut Vec<u8>) {
-        self.write_scope(true, out);
-        if let Some((provider, types)) = self.scope {
-            write_resource(provider, types, out);
-        }
-        if !self.provider.is_empty() {
-            write_resource(self.provider, self.types, out);
+    fn write_id(&self, text: &[u8], out: &mut Vec<u8>) {
+        self.write_scope(text, true, out);
+        let (provider, types) = self.scope;
+        for (provider, types) in [(provider, types), (self.provider, self.types)] {
+            if !provider.is_empty() {
+                write_resource(provider.of(text), types.of(text), out);
+            }
         }
     }
 
-    fn write_parent(&self, out: &mut Vec<u8>) {
-        if self.scope.is_none() && self.depth < 2 {
+    fn write_parent(&self, text: &[u8], out: &mut Vec<u8>) {
+        let (provider, types) = self.scope;
+        if provider.is_empty() && self.depth < 2 {
             return;
         }
-        self.write_scope(true, out);
-        if let Some((provider, types)) = self.scope {
-            write_resource(provider, types, out);
+        self.write_scope(text, true, out);
+        if !provider.is_empty() {
+            write_resource(provider.of(text), types.of(text), out);
         }
         if self.depth > 1 {
-            write_resource(self.provider, self.outer, out);
+            write_resource(self.provider.of(text), self.outer.of(text), out);
         }
     }
 }
@@ -277,7 +339,7 @@ impl<'a> Id<'a> {
 fn write_resource(provider: &[u8], types: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"/providers");
     write_piece(provider, out);
-    Pieces::of(types).for_each(|piece| write_piece(piece, out));
+    Pieces::of(types).for_each(|piece| write_piece(&types[piece], out));
 }
 
 fn write_piece(piece: &[u8], out: &mut Vec<u8>) {
@@ -293,25 +355,30 @@ fn trimmed(text: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-fn resource_id(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
-    const FAULT: Fault = Fault("not_a_resource_id");
-    let Input::Text(text) = input else { return Err(FAULT) };
-    let id = Id::parse(trimmed(text)?).ok_or(FAULT)?;
+/// Takes an id apart; what its parts are is told by [`give`].
+fn take(text: &[u8]) -> Result<Places, Fault> {
+    Ok(Id::parse(trimmed(text)?).ok_or(FAULT)?.to_places())
+}
+
+/// One part of an id that [`take`] has taken apart.
+fn give(text: &[u8], places: &Places, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
+    let (text, id) = (trimmed(text)?, Id::from_places(places));
     let start = out.len();
+    let mut put = |piece: Piece| out.extend_from_slice(piece.of(text));
     // In the order of `PARTS`.
     match args.numbers[0] {
-        NAME => out.extend_from_slice(id.name()),
-        2 => id.write_type(out),
-        3 => out.extend_from_slice(id.provider),
-        4 => out.extend_from_slice(id.subscription),
-        5 => out.extend_from_slice(id.group),
-        6 => id.write_parent(out),
-        7 if !id.group.is_empty() => id.write_scope(true, out),
-        8 if !id.subscription.is_empty() => id.write_scope(false, out),
+        NAME => put(id.name()),
+        2 => id.write_type(text, out),
+        3 => put(id.provider),
+        4 => put(id.subscription),
+        5 => put(id.group),
+        6 => id.write_parent(text, out),
+        7 if !id.group.is_empty() => id.write_scope(text, true, out),
+        8 if !id.subscription.is_empty() => id.write_scope(text, false, out),
         7 | 8 => {}
-        9 => out.extend_from_slice(id.management_group),
-        10 => out.extend_from_slice(id.tenant),
-        _ => id.write_id(out),
+        9 => put(id.management_group),
+        10 => put(id.tenant),
+        _ => id.write_id(text, out),
     }
     if out.len() == start {
         return Ok(Output::Absent);
@@ -320,4 +387,9 @@ fn resource_id(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Outpu
         out[start..].make_ascii_lowercase();
     }
     Ok(Output::Text)
+}
+
+fn resource_id(input: Input<'_>, args: &Args, out: &mut Vec<u8>) -> Result<Output, Fault> {
+    let Input::Text(text) = input else { return Err(FAULT) };
+    give(text, &take(text)?, args, out)
 }
