@@ -54,15 +54,25 @@ pub struct Places(pub [u32; 21]);
 /// A converter in two steps, for texts of which a record's rows ask for many parts: the text is taken apart for the first of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Taking {
-    /// Takes a text apart.
-    ///
-    /// # Errors
-    ///
-    /// As of a [`Convert`].
-    pub take: fn(&[u8]) -> Result<Places, Fault>,
-    /// Appends what a call asks for; text and places belong together. Its errors are those of a [`Convert`].
-    pub give: fn(&[u8], &Places, &Args, &mut Vec<u8>) -> Result<Output, Fault>,
+    /// The first step.
+    pub take: Take,
+    /// The second.
+    pub give: Give,
 }
+
+/// Takes a text apart.
+///
+/// # Errors
+///
+/// As of a [`Convert`].
+pub type Take = fn(&[u8]) -> Result<Places, Fault>;
+
+/// Appends what a call asks for of a text and the places that were found in it.
+///
+/// # Errors
+///
+/// As of a [`Convert`].
+pub type Give = fn(&[u8], &Places, &Args, &mut Vec<u8>) -> Result<Output, Fault>;
 
 /// The text that was taken apart last.
 #[derive(Clone, Copy, Debug, Default)]
