@@ -34,6 +34,11 @@ impl Budget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes until the limit.
+    pub fn room_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes())
+    }
+
     /// At or above the limit: take no more.
     pub fn is_full(&self) -> bool {
         self.used_bytes() >= self.limit_bytes
@@ -68,6 +73,7 @@ mod tests {
             } else {
                 budget.release(change.unsigned_abs())
             }
+            assert_eq!(budget.room_bytes(), 100 - budget.used_bytes());
             assert_eq!((budget.is_full(), budget.has_room()), (full, room), "at {}", budget.used_bytes());
             assert_eq!(budget.is_pressing(), full || change == -49, "pressing at {}", budget.used_bytes());
         }

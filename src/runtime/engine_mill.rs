@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::blackout::blackout;
+use super::counts::{Counts, Labels};
 use super::mill::{MessageIn, Mill, MilledMessage, MilledReject, Mills};
 use super::route::{Fate, Known, NO_OUTPUT, OTHER_OUTPUT, Router, numbers};
 use super::window::REPEAT;
@@ -16,7 +17,7 @@ use crate::enrich::{Databases, Enrichers, Sizes};
 use crate::mapping::compile::Options;
 use crate::mapping::{self, Files};
 use crate::plan::Unmapped;
-use crate::telemetry::{Drift, DriftEntry, Outcome as Counted};
+use crate::telemetry::{Drift, DriftEntry, Outcome as Counted, Tally};
 
 /// What the engine is built from; read by the shell.
 pub struct Inputs {
@@ -41,17 +42,6 @@ struct Loaded {
     labels: Vec<Vec<Labels>>,
     /// What these mappings do not know.
     drift: Arc<Drift>,
-}
-
-/// Names of one plan, made once: counting a part copies a pointer.
-struct Labels {
-    name: Arc<str>,
-    /// `name@version`, for the header.
-    versioned: String,
-    log_type: String,
-    types: Vec<Arc<str>>,
-    /// By the number of the tag's line.
-    tags: Vec<Arc<str>>,
 }
 
 /// The engine behind `udmill run`.
@@ -215,6 +205,7 @@ impl Mills for EngineMills {
             no_output: Arc::from(NO_OUTPUT),
             caches: [(0, 0); 2],
             drift: Vec::new(),
+            counts: Counts::default(),
         })
     }
 
@@ -276,18 +267,22 @@ struct EngineMill {
     /// Entries of paths that no mapping knows, by the worker's number of the path: `None` until it is asked for, then the entry or none
     /// beyond the limit.
     drift: Vec<Option<Option<Arc<DriftEntry>>>>,
+    /// Of events, until [`Mill::count`].
+    counts: Counts,
 }
 
 impl Mill for EngineMill {
     fn process(&mut self, message: MessageIn<'_>, out: &mut MilledMessage) {
         let current = self.current.load();
         if !Arc::ptr_eq(&current, &self.loaded) {
+            self.count(&mut out.tally);
             self.loaded = Arc::clone(&current);
             self.worker = self.loaded.worker();
             self.caches = [(0, 0); 2];
             self.drift.clear();
         }
-        let loaded = Arc::clone(&self.loaded);
+        // No counted pointer: all workers would write the same count for every message.
+        let loaded = &*self.loaded;
         let pin = loaded.pins.get(message.topic).copied();
         let whose = pin.map_or(Whose::Found, Whose::Pinned);
         if self.has_raw {
@@ -306,7 +301,11 @@ impl Mill for EngineMill {
             let labels = loaded.labels.get(usize::from(part.view)).and_then(|view| view.get(usize::from(part.mapping)));
             let name = labels.filter(|_| part.mapping != NO_MAPPING).map_or(&self.nothing, |labels| &labels.name);
             // The whole message is counted for the mapping of its first part: messages of several mappings are rare.
-            out.tally.bytes.entry(Arc::clone(name)).or_default().0 += std::mem::take(&mut bytes_in);
+            match std::mem::take(&mut bytes_in) {
+                0 => {}
+                bytes if labels.is_some() && part.mapping != NO_MAPPING => self.counts.of(part.view, part.mapping).bytes_in += bytes,
+                bytes => out.tally.bytes.entry(Arc::clone(name)).or_default().0 += bytes,
+            }
             for note in self.outcomes.notes.get(part.notes.clone()).unwrap_or_default() {
                 *out.tally.notes.entry((Arc::clone(name), note.code)).or_default() += 1;
             }
@@ -337,21 +336,14 @@ impl Mill for EngineMill {
                             continue;
                         }
                     };
-                    out.tally.parts(name, Counted::Emitted, &self.nothing, 1);
-                    if let Some(event_type) = labels.types.get(*event_type as usize) {
-                        *out.tally.events.entry((Arc::clone(name), Arc::clone(event_type), *fallback)).or_default() += 1;
-                    }
-                    if let Some(plan) = loaded.engine.plan(part).filter(|_| !tags.is_empty()) {
-                        for tag in plan.tag_numbers(*tags).iter().filter_map(|line| labels.tags.get(*line as usize)) {
-                            *out.tally.tags.entry((Arc::clone(name), Arc::clone(tag))).or_default() += 1;
-                        }
-                    }
                     let value = &self.outcomes.events[event.clone()];
-                    if let Some(action) = action(value) {
-                        *out.tally.actions.entry((Arc::clone(name), action)).or_default() += 1;
+                    let counts = self.counts.of(part.view, part.mapping);
+                    counts.event(*event_type as usize, *fallback, value);
+                    if let Some(plan) = loaded.engine.plan(part).filter(|_| !tags.is_empty()) {
+                        plan.tag_numbers(*tags).iter().for_each(|line| counts.tag(*line as usize));
                     }
                     for output in numbers(takers) {
-                        out.tally.bytes.entry(Arc::clone(name)).or_default().1 += value.len() as u64;
+                        counts.bytes_out += value.len() as u64;
                         let mut event = out.event(output, part.finding, key, &labels.log_type, &labels.versioned);
                         event.value().extend_from_slice(value);
                         event.finish();
@@ -394,8 +386,12 @@ impl Mill for EngineMill {
                 out.reject(reject);
             }
         }
-        self.count_caches(out);
         self.count_drift(out);
+    }
+
+    fn count(&mut self, tally: &mut Tally) {
+        self.counts.hand_over(&self.loaded.labels, tally);
+        self.count_caches(tally);
     }
 }
 
@@ -428,31 +424,19 @@ impl EngineMill {
         }
     }
 
-    fn count_caches(&mut self, out: &mut MilledMessage) {
+    fn count_caches(&mut self, tally: &mut Tally) {
         let enrichers = self.worker.enrichers();
         let now = [("user_agent", enrichers.agent_counts()), ("geo", enrichers.address_counts())];
         for ((name, counts), before) in now.into_iter().zip(&mut self.caches) {
             let (hits, misses) = (counts.hits - before.0, counts.misses - before.1);
             if hits + misses > 0 {
-                let tally = out.tally.caches.entry(name).or_default();
+                let tally = tally.caches.entry(name).or_default();
                 tally.0 += hits;
                 tally.1 += misses;
                 *before = (counts.hits, counts.misses);
             }
         }
     }
-}
-
-/// The words of UDM enum `SecurityResult.Action` that an event writes.
-const ACTIONS: [&str; 6] = ["ALLOW", "BLOCK", "ALLOW_WITH_MODIFICATION", "QUARANTINE", "FAIL", "CHALLENGE"];
-
-/// The first security_result.action of a finished event. Inside a text its quotes would be escaped, so the member's name cannot be met
-/// in what a record says.
-fn action(event: &[u8]) -> Option<&'static str> {
-    const NAME: &[u8] = b"\"action\":[\"";
-    let word = &event[memchr::memmem::find(event, NAME)? + NAME.len()..];
-    let word = &word[..memchr::memchr(b'"', word)?];
-    ACTIONS.into_iter().find(|action| action.as_bytes() == word)
 }
 
 #[cfg(test)]
@@ -509,6 +493,7 @@ mod tests {
         let letters: Vec<_> = out.rejects().iter().map(|reject| (reject.code, reject.bytes.as_deref())).collect();
         assert_eq!(letters, [("time_missing", Some(&br#"{"nobody":"knows"}"#[..]))]);
         assert_eq!(mills.cut(body.as_bytes(), 1).as_deref(), Some(&br#"{"nobody":"knows"}"#[..]));
+        mill.count(&mut out.tally);
         assert_eq!((out.tally.parts_of(Counted::Emitted), out.tally.parts_of(Counted::Rejected)), (4, 2), "each view rejects it");
         let allowed: u64 = out.tally.actions.iter().filter(|((_, action), _)| *action == "ALLOW").map(|(_, count)| count).sum();
         assert_eq!(allowed, 2, "two logins of the typed view");
@@ -686,6 +671,7 @@ mod tests {
         let risky = r#"{"id":"audit_log-1","type":"scim.disabled","effective_at":1767225600,"object":"organization.audit_log"}"#;
         let plain = r#"{"id":"audit_log-2","type":"login.succeeded","effective_at":1767225600,"object":"organization.audit_log"}"#;
         mill.process(MessageIn { topic: "in", bytes: format!("[{risky},{plain}]").as_bytes(), received_ms: None, seen: None }, &mut out);
+        mill.count(&mut out.tally);
         let counted: Vec<_> = out.tally.tags.iter().map(|((mapping, tag), count)| (&**mapping, &**tag, *count)).collect();
         assert_eq!(counted, [("openai/audit", "openai_scim_off", 1)], "once: the documented view has no tags");
         assert!(counted.iter().all(|(mapping, tag, _)| known.iter().any(|(known, name)| &**known == *mapping && &**name == *tag)));
@@ -730,19 +716,6 @@ mod tests {
         told.extend(mills.outgoing(body.as_bytes(), true).expect("letters are redacted"));
         let told = String::from_utf8_lossy(&told);
         assert!(!told.contains("192.0.2.77") && told.contains("[redacted:site]"), "{told}");
-    }
-
-    #[test]
-    fn the_action_is_read_where_the_event_writes_it() {
-        for (event, expected) in [
-            (r#"{"securityResult":[{"summary":"x","action":["BLOCK"]}]}"#, Some("BLOCK")),
-            (r#"{"securityResult":[{"description":"\"action\":[\"ALLOW\"]","action":["FAIL"]}]}"#, Some("FAIL")),
-            (r#"{"securityResult":[{"description":"\"action\":[\"ALLOW\"]"}]}"#, None),
-            (r#"{"securityResult":[{"action":["NO_SUCH_WORD"]}]}"#, None),
-            ("{}", None),
-        ] {
-            assert_eq!(action(event.as_bytes()), expected, "{event}");
-        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Workers pass it a message at a time. Whoever is inside may send; a closed gate lets nobody in, and is empty when nobody is inside and
+/// Workers pass it with some messages at a time. Whoever is inside may send; a closed gate lets nobody in, and is empty when nobody is inside and
 /// every message that was sent has come back. Then the transaction holds whole input messages only.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -52,8 +52,8 @@ pub struct Share(Arc<AtomicUsize>);
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 impl Gate {
-    /// Waits until the gate is open. `None` when `given_up` became true before.
-    pub fn enter(&self, given_up: impl Fn() -> bool) -> Option<Pass<'_>> {
+    /// Waits until the gate is open, for so many messages. `None` when `given_up` became true before.
+    pub fn enter(&self, messages: usize, given_up: impl Fn() -> bool) -> Option<Pass<'_>> {
         let mut state = self.lock();
         while !state.is_open {
             if given_up() {
@@ -62,7 +62,7 @@ impl Gate {
             state = self.changed.wait_timeout(state, LOOK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
         }
         state.inside += 1;
-        state.entered += 1;
+        state.entered += messages;
         Some(Pass(self))
     }
 
@@ -211,12 +211,12 @@ mod tests {
     #[test]
     fn is_empty_only_when_all_left_and_all_came_back() {
         let gate = Gate::default();
-        assert!(gate.enter(|| true).is_none(), "closed at first");
+        assert!(gate.enter(1, || true).is_none(), "closed at first");
         gate.open();
-        let pass = gate.enter(|| true).expect("open");
+        let pass = gate.enter(1, || true).expect("open");
         let share = gate.share();
         gate.close();
-        assert!(gate.enter(|| true).is_none(), "closed again");
+        assert!(gate.enter(1, || true).is_none(), "closed again");
         assert!(!gate.is_empty());
         drop(pass);
         assert!(gate.is_left() && !gate.is_empty(), "one message is out");

@@ -1,13 +1,12 @@
 //! What the polling thread calls: positions, budget and the hand-over to the workers.
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::Sender;
 
-use super::budget::Budget;
+use super::budget::{Budget, MESSAGE_OVERHEAD_BYTES};
 use super::delivery::report;
 use super::stop::{Phase, Stop};
 use super::ticket::{Origin, Partition, Taken, Ticket};
@@ -39,8 +38,10 @@ pub struct Intake {
     settings: IntakeSettings,
     assigned: Mutex<HashMap<(Arc<str>, i32), Assigned>>,
     generation: AtomicU64,
-    workers: Mutex<Vec<Sender<Arc<Ticket>>>>,
-    affinity: RandomState,
+    workers: Mutex<Vec<Sender<Vec<Arc<Ticket>>>>>,
+    /// How many there were at the start.
+    worker_count: usize,
+    gathered: Mutex<Gathered>,
     budget: Arc<Budget>,
     assembly: Mutex<Assembly<Ticket>>,
     stop: Arc<Stop>,
@@ -54,6 +55,8 @@ pub struct Intake {
 
 struct Assigned {
     partition: Arc<Partition>,
+    /// Its messages go to one worker, so they stay in order.
+    worker: usize,
     stored: Option<i64>,
     /// Offset of the first message of this assignment: where an abort goes back to when nothing is committed.
     first: Option<i64>,
@@ -63,16 +66,44 @@ struct Assigned {
 }
 
 impl Assigned {
-    fn new(partition: Partition, now_ms: u64) -> Assigned {
-        Assigned { partition: Arc::new(partition), stored: None, first: None, is_rewinding: false, last_message_ms: now_ms }
+    fn new(partition: Partition, worker: usize, now_ms: u64) -> Assigned {
+        Assigned { partition: Arc::new(partition), worker, stored: None, first: None, is_rewinding: false, last_message_ms: now_ms }
     }
 }
+
+/// Messages that came and are not handed to the workers yet.
+#[derive(Default)]
+struct Gathered {
+    /// Whose messages came last.
+    run: Option<Run>,
+    /// Those messages.
+    taken: Vec<Taken>,
+    /// Tickets, by worker.
+    ready: Vec<Vec<Arc<Ticket>>>,
+    /// What they will take from the budget.
+    bytes: u64,
+    /// More than this is not gathered; known from the first message on.
+    room_bytes: Option<u64>,
+}
+
+/// Messages of one partition, one after the other.
+struct Run {
+    partition: Arc<Partition>,
+    worker: usize,
+    /// What comes is dropped.
+    is_rewinding: bool,
+}
+
+/// With so many batches before every worker nothing is taken for a moment.
+const AHEAD_BATCHES: usize = 16;
+/// More bytes than this are not gathered, and no more than the budget has: it counts them when they are handed over.
+const GATHER_MAX_BYTES: u64 = 1 << 20;
 
 impl Intake {
     /// `workers` are the queues of the workers; a partition stays with one of them.
     pub fn new(
         settings: IntakeSettings,
-        workers: Vec<Sender<Arc<Ticket>>>,
+        workers: Vec<Sender<Vec<Arc<Ticket>>>>,
         stop: &Arc<Stop>,
         metrics: &Arc<Metrics>,
         health: &Arc<Health>,
@@ -83,8 +114,9 @@ impl Intake {
             settings,
             assigned: Mutex::default(),
             generation: AtomicU64::new(0),
+            worker_count: workers.len().max(1),
             workers: Mutex::new(workers),
-            affinity: RandomState::new(),
+            gathered: Mutex::default(),
             assembly: Mutex::default(),
             stop: Arc::clone(stop),
             assembly_cleared: AtomicBool::new(false),
@@ -139,6 +171,8 @@ impl Intake {
 
     /// Removes revoked partitions: what no worker has begun of them is given up.
     pub fn take_away(&self, partitions: &[(String, i32)], lost: bool) -> Vec<Arc<Partition>> {
+        // Workers let go of what they have not begun; nobody else would.
+        self.hand_over();
         self.metrics.rebalances.with_label_values(&[if lost { "lost" } else { "revoked" }]).inc();
         let gone: Vec<Arc<Partition>> = self.with(|assigned| {
             let keys = partitions.iter().map(|(topic, number)| (Arc::<str>::from(topic.as_str()), *number));
@@ -166,11 +200,12 @@ impl Intake {
     /// Ends the generation of every partition: what is in flight of it moves nothing any more, and messages are dropped until
     /// [`Intake::rewound`].
     pub fn new_generation(&self) {
+        self.hand_over();
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.with(|assigned| {
             for one in assigned.values_mut() {
                 one.partition.revoke();
-                let partition = Partition::new(Arc::clone(&one.partition.topic), one.partition.number, generation);
+                let partition = Partition::new(Arc::clone(&one.partition.topic), one.partition.number, generation, &self.budget);
                 // Nothing is read of it before `rewound`, which says what of the window stands.
                 one.partition = Arc::new(partition.inheriting(&one.partition));
                 one.stored = None;
@@ -193,6 +228,7 @@ impl Intake {
 
     /// These partitions stand where they are to go on.
     pub fn rewound(&self, positions: &[Position]) {
+        self.hand_over();
         self.with(|assigned| {
             for Position { topic, partition, offset } in positions {
                 if let Some(one) = assigned.get_mut(&(Arc::clone(topic), *partition)) {
@@ -214,6 +250,48 @@ impl Intake {
     /// Gives up the letters that wait for pieces: they are read again.
     fn clear_assembly(&self) {
         drop(self.assembly.lock().unwrap_or_else(PoisonError::into_inner).clear());
+    }
+
+    /// The partition of a message, when it is ours, and the worker it belongs to.
+    fn run_of(&self, message: &SourceMessage<'_>) -> Option<Run> {
+        let now_ms = self.now_ms();
+        let found = self.with(|assigned| {
+            let one = assigned.get_mut(&(Arc::<str>::from(message.topic), message.partition))?;
+            one.first.get_or_insert(message.offset);
+            one.last_message_ms = now_ms;
+            Some(Run { partition: Arc::clone(&one.partition), worker: one.worker, is_rewinding: one.is_rewinding })
+        });
+        if found.is_none() {
+            // Not ours any more; whoever has it reads it.
+            tracing::warn!(topic = message.topic, partition = message.partition, "message of a partition that is not assigned");
+        }
+        found
+    }
+
+    /// Makes tickets of the messages of the last run.
+    fn end_run(&self, gathered: &mut Gathered) {
+        let Gathered { run, taken, ready, .. } = gathered;
+        let Some(run) = run.take().filter(|_| !taken.is_empty()) else { return };
+        self.messages.inc_by(taken.len() as u64);
+        self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
+        if ready.len() <= run.worker {
+            ready.resize_with(run.worker + 1, Vec::new);
+        }
+        let ready = &mut ready[run.worker];
+        let (came, before) = (taken.len(), ready.len());
+        Ticket::begin_all(&run.partition, taken, (Instant::now(), self.now_ms()), |ticket| ready.push(Arc::new(ticket)));
+        let twice = came - (ready.len() - before);
+        if twice > 0 {
+            tracing::debug!(topic = %run.partition.topic, partition = run.partition.number, twice, "messages handed over twice");
+        }
+    }
+
+    fn send(&self, index: usize, tickets: Vec<Arc<Ticket>>) {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        let sent = workers.get(index).is_some_and(|worker| worker.send(tickets).is_ok());
+        if !sent && self.stop.phase() < Phase::GivenUp {
+            self.stop.fatal(format!("worker {index} ended"));
+        }
     }
 
     /// Puts a dead letter together. `None`: it waits, or cannot be used.
@@ -253,50 +331,70 @@ impl Intake {
 
 impl Keeper for Intake {
     fn message(&self, message: &SourceMessage<'_>) {
-        let key = (Arc::<str>::from(message.topic), message.partition);
-        let now_ms = self.now_ms();
-        let found = self.with(|assigned| {
-            assigned.get_mut(&key).map(|one| {
-                one.first.get_or_insert(message.offset);
-                one.last_message_ms = now_ms;
-                (Arc::clone(&one.partition), one.is_rewinding)
-            })
-        });
-        let Some((partition, is_rewinding)) = found else {
-            // Not ours any more; whoever has it reads it.
-            tracing::warn!(topic = message.topic, partition = message.partition, "message of a partition that is not assigned");
-            return;
-        };
-        if is_rewinding {
-            return;
+        if !self.settings.redrive {
+            self.gather(message);
+            return self.hand_over();
         }
+        let Some(run) = self.run_of(message).filter(|run| !run.is_rewinding) else { return };
+        let mut begun = None;
         self.messages.inc();
         self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
-        let origin =
-            message.place.map(|(name, offset)| Origin { topic: name.to_owned(), partition: message.partition, offset, output: None });
-        let taken = Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin };
-        let Some(ticket) = Ticket::begin(&partition, &self.budget, taken, Instant::now(), now_ms) else {
+        let now = (Instant::now(), self.now_ms());
+        Ticket::begin_all(&run.partition, &mut vec![taken(message)], now, |ticket| begun = Some(ticket));
+        let Some(ticket) = begun else {
             tracing::debug!(topic = message.topic, offset = message.offset, "message handed over twice");
             return;
         };
-        let ticket = if self.settings.redrive { self.assemble(message, ticket) } else { Some(ticket) };
-        let Some(ticket) = ticket else { return };
-        // A partition's messages go to one worker, so they stay in order.
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = self.affinity.hash_one(&key) % workers.len().max(1) as u64;
-        let sent = workers.get(index as usize).is_some_and(|worker| worker.send(Arc::new(ticket)).is_ok());
-        if !sent && self.stop.phase() < Phase::GivenUp {
-            self.stop.fatal(format!("worker {index} ended"));
+        if let Some(ticket) = self.assemble(message, ticket) {
+            self.send(run.worker, vec![Arc::new(ticket)]);
         }
     }
 
+    fn gather(&self, message: &SourceMessage<'_>) -> bool {
+        if self.settings.redrive {
+            self.message(message);
+            return !self.budget.is_full();
+        }
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let goes_on =
+            gathered.run.as_ref().is_some_and(|run| run.partition.number == message.partition && *run.partition.topic == *message.topic);
+        if !goes_on {
+            self.end_run(&mut gathered);
+            gathered.run = self.run_of(message);
+        }
+        let room_bytes = *gathered.room_bytes.get_or_insert_with(|| self.budget.room_bytes().min(GATHER_MAX_BYTES));
+        if gathered.run.as_ref().is_some_and(|run| !run.is_rewinding) {
+            gathered.bytes += message.body.len() as u64 + MESSAGE_OVERHEAD_BYTES;
+            gathered.taken.push(taken(message));
+        }
+        gathered.bytes < room_bytes
+    }
+
+    fn hand_over(&self) {
+        let mut gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        self.end_run(&mut gathered);
+        (gathered.bytes, gathered.room_bytes) = (0, None);
+        for (index, tickets) in gathered.ready.iter_mut().enumerate().filter(|(_, tickets)| !tickets.is_empty()) {
+            let room = tickets.len();
+            self.send(index, std::mem::replace(tickets, Vec::with_capacity(room)));
+        }
+    }
+
+    fn is_ahead(&self) -> bool {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).iter().all(|worker| worker.len() >= AHEAD_BATCHES)
+    }
+
     fn assigned(&self, partitions: &[(String, i32)]) {
+        self.hand_over();
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.with(|assigned| {
             for (topic, number) in partitions {
                 let topic: Arc<str> = Arc::from(topic.as_str());
-                let partition = Partition::new(Arc::clone(&topic), *number, generation).remembering(self.settings.dedupe_window);
-                assigned.insert((topic, *number), Assigned::new(partition, self.now_ms()));
+                let partition =
+                    Partition::new(Arc::clone(&topic), *number, generation, &self.budget).remembering(self.settings.dedupe_window);
+                let busy = |worker: &usize| assigned.values().filter(|one| one.worker == *worker).count();
+                let worker = (0..self.worker_count).min_by_key(busy).unwrap_or(0);
+                assigned.insert((topic, *number), Assigned::new(partition, worker, self.now_ms()));
             }
             tracing::info!(new = partitions.len(), all = assigned.len(), generation, "partitions assigned");
         });
@@ -386,5 +484,76 @@ impl Keeper for Intake {
                 tracing::warn!(%error, "offsets were not committed: after a restart more is read again");
             }
         }
+    }
+}
+
+/// The message as it is kept until it is settled.
+fn taken(message: &SourceMessage<'_>) -> Taken {
+    let origin = message.place.map(|(name, offset)| Origin { topic: name.to_owned(), partition: message.partition, offset, output: None });
+    Taken { offset: message.offset, received_ms: message.received_ms, body: message.body.to_vec(), origin }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::{Receiver, unbounded};
+
+    type Queue = Receiver<Vec<Arc<Ticket>>>;
+
+    fn intake(workers: usize) -> (Intake, Vec<Queue>) {
+        let settings = IntakeSettings {
+            in_flight_max_bytes: 1 << 20,
+            revoke_timeout: Duration::from_millis(50),
+            dedupe_window: 0,
+            redrive: false,
+            source: "kafka",
+            section: "source.kafka",
+            identity: String::new(),
+        };
+        let (senders, queues) = (0..workers).map(|_| unbounded()).unzip();
+        (Intake::new(settings, senders, &Arc::default(), &Arc::new(Metrics::new()), &Arc::new(Health::starting())), queues)
+    }
+
+    fn message(partition: i32, offset: i64, body: &[u8]) -> SourceMessage<'_> {
+        SourceMessage { topic: "in", partition, offset, received_ms: None, body, headers: Vec::new(), place: None }
+    }
+
+    fn places(queue: &Queue) -> Vec<Vec<(i32, i64)>> {
+        let place = |ticket: &Arc<Ticket>| (ticket.partition.number, ticket.taken.offset);
+        queue.try_iter().map(|tickets| tickets.iter().map(place).collect()).collect()
+    }
+
+    #[test]
+    fn what_is_gathered_goes_to_its_partitions_worker_in_order_and_once() {
+        let (intake, queues) = intake(2);
+        intake.assigned(&[0, 1, 2].map(|number| ("in".to_owned(), number)));
+        for (partition, offset) in [(0, 5), (0, 6), (1, 1), (0, 7), (0, 7), (2, 3), (9, 1)] {
+            assert!(intake.gather(&message(partition, offset, b"x")), "there is room");
+        }
+        assert_eq!((places(&queues[0]), intake.in_flight()), (vec![], 5), "the last runs wait");
+        intake.hand_over();
+        assert_eq!(places(&queues[0]), [[(0, 5), (0, 6), (0, 7), (2, 3)]]);
+        assert_eq!(places(&queues[1]), [[(1, 1)]]);
+        intake.hand_over();
+        assert!(queues.iter().all(Receiver::is_empty), "once");
+        intake.message(&message(1, 2, b"x"));
+        assert_eq!(places(&queues[1]), [[(1, 2)]], "a message by itself is passed on at once");
+        assert!(!intake.gather(&message(1, 3, &vec![b'x'; GATHER_MAX_BYTES as usize])), "no more than its bytes");
+    }
+
+    #[test]
+    fn a_partition_that_is_taken_away_does_not_wait_for_what_was_only_gathered() {
+        let (intake, queues) = intake(1);
+        intake.assigned(&[("in".to_owned(), 0)]);
+        intake.gather(&message(0, 1, b"x"));
+        let gone = intake.take_away(&[("in".to_owned(), 0)], false);
+        let tickets: Vec<_> = queues[0].try_iter().flatten().collect();
+        assert_eq!((tickets.len(), gone[0].in_flight()), (1, 1));
+        assert!(tickets[0].partition.is_revoked(), "so its worker lets it go");
+        drop(tickets);
+        assert_eq!(gone[0].in_flight(), 0);
+        assert!(intake.gather(&message(0, 2, b"x")), "not ours");
+        intake.hand_over();
+        assert!(queues[0].is_empty());
     }
 }

@@ -186,6 +186,9 @@ impl Drop for EventWriter<'_> {
 pub trait Mill: Send {
     /// Turns one message into events and rejects. `out` is empty but for its tally. Never fails: what goes wrong is a reject.
     fn process(&mut self, message: MessageIn<'_>, out: &mut MilledMessage);
+
+    /// Adds what it counted by itself since the last call; asked before each visit to the registry.
+    fn count(&mut self, _tally: &mut Tally) {}
 }
 
 /// Makes the mills and answers what the delivery side asks of the core.

@@ -9,6 +9,7 @@ mod blackout;
 mod budget;
 #[cfg(feature = "openai")]
 mod collecting;
+mod counts;
 #[cfg(feature = "kafka")]
 mod delivery;
 mod engine_mill;

@@ -19,22 +19,30 @@ pub struct Partition {
     pub generation: u64,
     /// The ids it had, with `dedupe = "window"`.
     pub window: Option<Mutex<Window>>,
-    watermark: Mutex<Watermark>,
+    budget: Arc<Budget>,
     revoked: AtomicBool,
-    in_flight: AtomicUsize,
+    // Workers read what stands above for every message, and others write these two for every message.
+    watermark: Apart<Mutex<Watermark>>,
+    in_flight: Apart<AtomicUsize>,
 }
 
+/// Stands in cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 impl Partition {
-    /// A newly assigned partition.
-    pub fn new(topic: Arc<str>, number: i32, generation: u64) -> Partition {
+    /// A newly assigned partition, whose messages take from `budget`.
+    pub fn new(topic: Arc<str>, number: i32, generation: u64, budget: &Arc<Budget>) -> Partition {
         Partition {
             topic,
             number,
             generation,
             window: None,
-            watermark: Mutex::default(),
+            budget: Arc::clone(budget),
             revoked: AtomicBool::new(false),
-            in_flight: AtomicUsize::new(0),
+            watermark: Apart(Mutex::default()),
+            in_flight: Apart(AtomicUsize::new(0)),
         }
     }
 
@@ -77,7 +85,7 @@ impl Partition {
 
     /// Runs `work` on the watermark. A panic of another holder cannot leave it half changed, so a poisoned lock is used on.
     pub fn watermark<T>(&self, work: impl FnOnce(&mut Watermark) -> T) -> T {
-        work(&mut self.watermark.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.watermark.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// From now on messages of it that no worker has begun are given up: their new owner reads them.
@@ -92,7 +100,7 @@ impl Partition {
 
     /// Messages taken and neither settled nor given up.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.in_flight.0.load(Ordering::Acquire)
     }
 }
 
@@ -131,7 +139,6 @@ pub struct Ticket {
     pub taken: Taken,
     /// When it was taken, for the latency.
     pub begun: Instant,
-    budget: Arc<Budget>,
     outstanding: AtomicU32,
     whole_body_sent: AtomicBool,
     /// Earlier pieces of a dead letter in pieces: they settle with this one.
@@ -140,32 +147,39 @@ pub struct Ticket {
 
 impl Ticket {
     /// Takes a message in: the watermark holds at its offset from here on. `None` when it was handed over before.
-    pub fn begin(partition: &Arc<Partition>, budget: &Arc<Budget>, taken: Taken, begun: Instant, begun_ms: u64) -> Option<Ticket> {
-        if !partition.watermark(|watermark| watermark.begin(taken.offset, begun_ms)) {
-            return None;
+    pub fn begin(partition: &Arc<Partition>, taken: Taken, begun: Instant, begun_ms: u64) -> Option<Ticket> {
+        let mut one = Vec::with_capacity(1);
+        Ticket::begin_all(partition, &mut vec![taken], (begun, begun_ms), |ticket| one.push(ticket));
+        one.pop()
+    }
+
+    /// The same for many of one partition, in order, with one visit to what its acknowledgements change too. `taken` is left empty; those
+    /// that were handed over before are left out.
+    pub fn begin_all(partition: &Arc<Partition>, taken: &mut Vec<Taken>, (begun, begun_ms): (Instant, u64), mut each: impl FnMut(Ticket)) {
+        partition.watermark(|watermark| taken.retain(|one| watermark.begin(one.offset, begun_ms)));
+        partition.in_flight.0.fetch_add(taken.len(), Ordering::AcqRel);
+        partition.budget.take(taken.iter().map(|one| one.body.len() as u64 + MESSAGE_OVERHEAD_BYTES).sum());
+        for taken in taken.drain(..) {
+            each(Ticket {
+                partition: Arc::clone(partition),
+                taken,
+                begun,
+                outstanding: AtomicU32::new(0),
+                whole_body_sent: AtomicBool::new(false),
+                held: Vec::new(),
+            });
         }
-        partition.in_flight.fetch_add(1, Ordering::AcqRel);
-        budget.take(taken.body.len() as u64 + MESSAGE_OVERHEAD_BYTES);
-        Some(Ticket {
-            partition: Arc::clone(partition),
-            taken,
-            begun,
-            budget: Arc::clone(budget),
-            outstanding: AtomicU32::new(0),
-            whole_body_sent: AtomicBool::new(false),
-            held: Vec::new(),
-        })
     }
 
     /// Whether a source that paused waits for messages to settle.
     pub fn is_pressing(&self) -> bool {
-        self.budget.is_pressing()
+        self.partition.budget.is_pressing()
     }
 
     /// Replaces the body by the one put together of several pieces and holds the earlier pieces until this is settled.
     pub fn hold(&mut self, earlier: Vec<Arc<Ticket>>, body: Vec<u8>) {
-        self.budget.take(body.len() as u64);
-        self.budget.release(self.taken.body.len() as u64);
+        self.partition.budget.take(body.len() as u64);
+        self.partition.budget.release(self.taken.body.len() as u64);
         self.taken.body = body;
         self.held = earlier;
     }
@@ -209,8 +223,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.budget.release(self.taken.body.len() as u64 + MESSAGE_OVERHEAD_BYTES);
-        self.partition.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.partition.budget.release(self.taken.body.len() as u64 + MESSAGE_OVERHEAD_BYTES);
+        self.partition.in_flight.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -218,17 +232,17 @@ impl Drop for Ticket {
 mod tests {
     use super::*;
 
-    fn take(partition: &Arc<Partition>, budget: &Arc<Budget>, offset: i64) -> Option<Ticket> {
+    fn take(partition: &Arc<Partition>, offset: i64) -> Option<Ticket> {
         let taken = Taken { offset, received_ms: None, body: vec![b'x'; 100], origin: None };
-        Ticket::begin(partition, budget, taken, Instant::now(), 0)
+        Ticket::begin(partition, taken, Instant::now(), 0)
     }
 
     #[test]
     fn settles_with_the_last_acknowledgement_and_gives_its_bytes_back() {
-        let partition = Arc::new(Partition::new("t".into(), 0, 1));
         let budget = Arc::new(Budget::new(1000));
-        let ticket = take(&partition, &budget, 41).expect("offset 41 is new");
-        assert!(take(&partition, &budget, 41).is_none(), "handed over twice");
+        let partition = Arc::new(Partition::new("t".into(), 0, 1, &budget));
+        let ticket = take(&partition, 41).expect("offset 41 is new");
+        assert!(take(&partition, 41).is_none(), "handed over twice");
         assert_eq!((budget.used_bytes(), partition.in_flight()), (100 + MESSAGE_OVERHEAD_BYTES, 1));
         assert!(!ticket.expect(2));
         assert!(!ticket.acknowledge());
@@ -242,11 +256,26 @@ mod tests {
     }
 
     #[test]
-    fn earlier_pieces_settle_with_the_last_one() {
-        let partition = Arc::new(Partition::new("t".into(), 0, 1));
+    fn many_begin_as_one_does() {
         let budget = Arc::new(Budget::new(1000));
-        let first = Arc::new(take(&partition, &budget, 1).expect("new"));
-        let mut second = take(&partition, &budget, 2).expect("new");
+        let partition = Arc::new(Partition::new("t".into(), 0, 1, &budget));
+        let one = |offset| Taken { offset, received_ms: None, body: vec![b'x'; 100], origin: None };
+        let (mut taken, mut tickets) = ([4, 5, 5, 9].map(one).into(), Vec::new());
+        Ticket::begin_all(&partition, &mut taken, (Instant::now(), 0), |ticket| tickets.push(ticket));
+        assert_eq!(tickets.iter().map(|ticket| ticket.taken.offset).collect::<Vec<_>>(), [4, 5, 9]);
+        assert_eq!((budget.used_bytes(), partition.in_flight()), (3 * (100 + MESSAGE_OVERHEAD_BYTES), 3));
+        tickets.iter().for_each(Ticket::settle);
+        assert_eq!(partition.watermark(|watermark| watermark.position()), Some(10));
+        tickets.clear();
+        assert_eq!((budget.used_bytes(), partition.in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn earlier_pieces_settle_with_the_last_one() {
+        let budget = Arc::new(Budget::new(1000));
+        let partition = Arc::new(Partition::new("t".into(), 0, 1, &budget));
+        let first = Arc::new(take(&partition, 1).expect("new"));
+        let mut second = take(&partition, 2).expect("new");
         second.hold(vec![first], vec![b'x'; 200]);
         assert_eq!(budget.used_bytes(), 300 + 2 * MESSAGE_OVERHEAD_BYTES);
         assert!(second.expect(0));

@@ -159,9 +159,9 @@ impl TransactionBook {
             own.commits
         });
         // What is owed belongs to some ticket; this one is the transaction's own and moves no position.
-        let partition = Arc::new(Partition::new(Arc::from(self.topic.as_str()), 0, 0));
+        let partition = Arc::new(Partition::new(Arc::from(self.topic.as_str()), 0, 0, &Arc::new(Budget::new(u64::MAX))));
         let taken = Taken { offset: number, received_ms: None, body: Vec::new(), origin: None };
-        let Some(ticket) = Ticket::begin(&partition, &Arc::new(Budget::new(u64::MAX)), taken, Instant::now(), 0).map(Arc::new) else {
+        let Some(ticket) = Ticket::begin(&partition, taken, Instant::now(), 0).map(Arc::new) else {
             return Err(BookFault::Fatal("the state's ticket was not begun".to_owned()));
         };
         if ticket.expect(messages.len() as u32) {

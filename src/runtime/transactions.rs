@@ -22,7 +22,7 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(300);
 /// How long one turn waits for what was sent.
 const WAIT: Duration = Duration::from_millis(20);
 /// More messages than this end a transaction before its interval does.
-const MESSAGES_MAX: usize = 50_000;
+const MESSAGES_MAX: usize = 200_000;
 /// The first wait after an abort; it doubles with every abort in a row.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait.

@@ -1,9 +1,9 @@
 //! One worker: messages of its partitions through the mill, what comes out to the sink.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::delivery::{Delivery, Owed, What, borrowed, owned};
 use super::gate::{Gate, Refusal};
@@ -15,7 +15,7 @@ use crate::config::{DeadLetter, Emit, Output, Wrap, header};
 use crate::sink::any::{Sink, Sinks};
 use crate::sink::dead_letter::{Letter, pieces, value};
 use crate::sink::kafka::{OutMessage, Refused, SendFault};
-use crate::telemetry::{Histogram, Metrics, Tally};
+use crate::telemetry::{LocalHistogram, Metrics};
 
 /// What workers and the repair thread share.
 pub struct Shared {
@@ -200,40 +200,45 @@ impl Shared {
 }
 
 /// Runs until its queue is closed and empty. `index` is its number, from 0.
-pub fn work(index: usize, queue: &Receiver<Arc<Ticket>>, shared: &Shared) {
+pub fn work(index: usize, queue: &Receiver<Vec<Arc<Ticket>>>, shared: &Shared) {
     let mut worker = Worker {
         index,
         shared,
         mill: shared.mills.mill(index),
         out: MilledMessage::default(),
         wrapped: Vec::new(),
-        process_latency: shared.metrics.latency_of("process"),
-        uncounted: 0,
+        process_latency: shared.metrics.latency_of("process").local(),
+        counted: Instant::now(),
+        has_uncounted: false,
     };
-    for ticket in queue {
-        if ticket.partition.is_revoked() || shared.stop.phase() == Phase::GivenUp {
-            // Given up: it stays unsettled, and whoever has the partition next reads it.
-            continue;
-        }
-        let pass = match &shared.gate {
-            None => None,
-            Some(gate) => match gate.enter(|| ticket.partition.is_revoked() || shared.stop.phase() == Phase::GivenUp) {
-                // It may have waited for an abort.
-                Some(pass) if !ticket.partition.is_revoked() => Some(pass),
-                _ => continue,
-            },
+    loop {
+        let tickets = if worker.has_uncounted {
+            match queue.recv_timeout(COUNT_INTERVAL) {
+                Ok(tickets) => tickets,
+                Err(RecvTimeoutError::Timeout) => {
+                    worker.count();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        } else {
+            match queue.recv() {
+                Ok(tickets) => tickets,
+                Err(_) => break,
+            }
         };
-        worker.message(&ticket);
-        drop(pass);
-        if worker.uncounted >= COUNT_EVERY || queue.is_empty() {
+        worker.messages(tickets);
+        if worker.counted.elapsed() >= COUNT_INTERVAL {
             worker.count();
         }
     }
     worker.count();
 }
 
-/// Counts go to the registry at least this often, in messages.
-const COUNT_EVERY: u32 = 256;
+/// Counts go to the registry at least this often.
+const COUNT_INTERVAL: Duration = Duration::from_millis(20);
+/// Messages that enter a transaction together.
+const PASS: usize = 32;
 
 struct Worker<'a> {
     index: usize,
@@ -241,21 +246,53 @@ struct Worker<'a> {
     mill: Box<dyn Mill>,
     out: MilledMessage,
     wrapped: Vec<u8>,
-    process_latency: Histogram,
-    uncounted: u32,
+    process_latency: LocalHistogram,
+    counted: Instant,
+    has_uncounted: bool,
 }
 
 impl Worker<'_> {
     fn count(&mut self) {
+        self.mill.count(&mut self.out.tally);
         self.shared.metrics.add(self.shared.source, &self.out.tally);
         self.out.tally.clear();
-        self.uncounted = 0;
+        self.process_latency.flush();
+        self.counted = Instant::now();
+        self.has_uncounted = false;
+    }
+
+    fn messages(&mut self, mut tickets: Vec<Arc<Ticket>>) {
+        let shared = self.shared;
+        // Given up: it stays unsettled, and whoever has the partition next reads it.
+        let is_over = |ticket: &Arc<Ticket>| ticket.partition.is_revoked() || shared.stop.phase() == Phase::GivenUp;
+        let Some(gate) = &shared.gate else {
+            for ticket in tickets {
+                if !is_over(&ticket) {
+                    self.message(&ticket);
+                }
+            }
+            return;
+        };
+        while !tickets.is_empty() {
+            let entering = tickets.len().min(PASS);
+            let Some(pass) = gate.enter(entering, || tickets.iter().any(is_over)) else {
+                tickets.retain(|ticket| !is_over(ticket));
+                continue;
+            };
+            for ticket in tickets.drain(..entering) {
+                // It may have waited for an abort.
+                if !is_over(&ticket) {
+                    self.message(&ticket);
+                }
+            }
+            drop(pass);
+        }
     }
 
     fn message(&mut self, ticket: &Arc<Ticket>) {
-        self.uncounted += 1;
+        self.has_uncounted = true;
         self.out.clear();
-        let timer = self.process_latency.start_timer();
+        let begun = Instant::now();
         let topic = ticket.taken.origin.as_ref().map_or(&*ticket.partition.topic, |origin| &*origin.topic);
         let seen = ticket.partition.window.as_ref().map(|window| Seen { window, offset: ticket.taken.offset });
         let message = MessageIn { topic, bytes: &ticket.taken.body, received_ms: ticket.taken.received_ms, seen };
@@ -263,7 +300,7 @@ impl Worker<'_> {
         if catch_unwind(AssertUnwindSafe(|| self.mill.process(message, &mut self.out))).is_err() {
             self.panicked(ticket);
         }
-        timer.observe_duration();
+        self.process_latency.observe(begun.elapsed().as_secs_f64());
         let only = ticket.taken.origin.as_ref().and_then(|origin| origin.output.as_deref());
         let wanted =
             |output: u16| self.shared.outputs.get(usize::from(output)).filter(|output| only.is_none_or(|only| only == output.name));
@@ -307,18 +344,26 @@ impl Worker<'_> {
         if ticket.expect(events + letters.iter().map(Sealed::pieces).sum::<u32>()) && spare_events == 0 {
             return;
         }
-        let (partition, offset) = (ticket.partition.number.to_string(), ticket.taken.offset.to_string());
+        let (mut partition, mut offset) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (partition, offset) = (partition.format(ticket.partition.number), offset.format(ticket.taken.offset));
         for event in self.out.events() {
             let Some(output) = wanted(event.output).filter(|_| refusal(event.record, event.output).is_none()) else { continue };
-            let mut headers: Vec<(&str, &[u8])> = Vec::with_capacity(6);
-            headers.push((header::LOG_TYPE, self.out.log_type(event)));
-            headers.push((header::MAPPING, self.out.mapping(event)));
-            if let Some(profile) = &output.profile {
-                headers.push((header::PROFILE, profile.as_bytes()));
-            }
-            headers.push((header::TOPIC, ticket.partition.topic.as_bytes()));
-            headers.push((header::PARTITION, partition.as_bytes()));
-            headers.push((header::OFFSET, offset.as_bytes()));
+            let log_type = (header::LOG_TYPE, self.out.log_type(event));
+            let mapping = (header::MAPPING, self.out.mapping(event));
+            let topic = (header::TOPIC, ticket.partition.topic.as_bytes());
+            let partition = (header::PARTITION, partition.as_bytes());
+            let offset = (header::OFFSET, offset.as_bytes());
+            let (with, without);
+            let headers: &[(&str, &[u8])] = match &output.profile {
+                Some(profile) => {
+                    with = [log_type, mapping, (header::PROFILE, profile.as_bytes()), topic, partition, offset];
+                    &with
+                }
+                None => {
+                    without = [log_type, mapping, topic, partition, offset];
+                    &without
+                }
+            };
             let value = match output.wrap {
                 Wrap::None => self.out.value(event),
                 Wrap::EventsImport => {
@@ -329,7 +374,7 @@ impl Worker<'_> {
                     &self.wrapped
                 }
             };
-            let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers: &headers };
+            let message = OutMessage { topic: &output.topic, key: self.out.key(event), value, headers };
             if !output.required {
                 self.shared.send_spare(event.output, &message);
                 continue;
@@ -353,7 +398,7 @@ impl Worker<'_> {
         );
         ticket.partition.forget_message(ticket.taken.offset);
         self.out.clear();
-        self.out.tally = Tally::default();
+        self.mill.count(&mut self.out.tally);
         self.out.tally.parts(&Arc::from(""), crate::telemetry::Outcome::Rejected, &Arc::from("panic"), 1);
         self.mill = self.shared.mills.mill(self.index);
         self.out.reject(MilledReject {

@@ -59,6 +59,17 @@ pub struct Position {
 pub trait Keeper: Send + Sync + 'static {
     /// A message came. Must not block.
     fn message(&self, message: &SourceMessage<'_>);
+    /// The same, but it may be kept until [`Keeper::hand_over`], which follows soon. Answers whether more may be gathered before.
+    fn gather(&self, message: &SourceMessage<'_>) -> bool {
+        self.message(message);
+        true
+    }
+    /// Passes on what was gathered.
+    fn hand_over(&self) {}
+    /// Whether all who take the messages have enough to do for a while.
+    fn is_ahead(&self) -> bool {
+        false
+    }
     /// Partitions were assigned; may be none.
     fn assigned(&self, partitions: &[(String, i32)]);
     /// Partitions are taken away. Waits, within bounds, until what is being written of them is acknowledged, and answers the positions to
@@ -103,6 +114,11 @@ pub enum SourceError {
 const STORE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long one poll waits.
 const POLL: Duration = Duration::from_millis(50);
+/// Messages that are taken before they are passed on together, when so many are there.
+const GATHER: usize = 256;
+/// How long nothing is taken while enough waits for the workers: what is taken early has left the caches when its turn comes. It is taken in
+/// the end, so that a sink that stands still pauses the source.
+const AHEAD_WAIT: Duration = Duration::from_millis(4);
 
 /// Callbacks of the consumer. They run on the polling thread, inside its polls.
 pub struct SourceContext {
@@ -116,6 +132,8 @@ pub struct SourceContext {
 pub struct KafkaSource {
     consumer: BaseConsumer<SourceContext>,
     keeper: Arc<dyn Keeper>,
+    /// Only dead letters that are read again say something in their headers.
+    wants_headers: bool,
 }
 
 impl KafkaSource {
@@ -143,6 +161,8 @@ impl KafkaSource {
         config.set("session.timeout.ms", if connection.is_eventhubs() { "30000" } else { "45000" });
         // What librdkafka reads ahead comes on top of the budget of messages in flight.
         config.set("queued.max.messages.kbytes", "16384");
+        // A partition that has read so far ahead would stand still for a second, however soon its messages are taken.
+        config.set("fetch.queue.backoff.ms", "10");
         for (key, value) in &settings.librdkafka {
             config.set(key, value);
         }
@@ -160,7 +180,7 @@ impl KafkaSource {
             config.create_with_context(context).map_err(|error| SourceError::Settings(explain(&connection, &error)))?;
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(|error| SourceError::Settings(error.to_string()))?;
-        Ok(KafkaSource { consumer, keeper })
+        Ok(KafkaSource { consumer, keeper, wants_headers: settings.redrive })
     }
 
     /// Polls until the keeper says that draining is over. Ends with a synchronous commit and asks to leave the group,
@@ -176,29 +196,11 @@ impl KafkaSource {
         let member = Member { consumer: &self.consumer };
         let mut busy = false;
         let ended = loop {
-            match self.consumer.poll(if busy { Duration::ZERO } else { POLL }) {
-                Some(Ok(message)) => self.keeper.message(&borrow(&message)),
-                Some(Err(error)) => {
-                    if let KafkaError::MessageConsumptionFatal(_) = error {
-                        break Err(SourceError::Fatal(error.to_string()));
-                    }
-                    let code = error.rdkafka_error_code();
-                    // What concerns the connection arrives at the context's `error` too, with more words.
-                    let is_told = matches!(
-                        code,
-                        Some(
-                            RDKafkaErrorCode::Authentication
-                                | RDKafkaErrorCode::SSL
-                                | RDKafkaErrorCode::AllBrokersDown
-                                | RDKafkaErrorCode::BrokerTransportFailure
-                                | RDKafkaErrorCode::Resolve
-                        )
-                    );
-                    if !is_told {
-                        self.keeper.trouble(&code_name(code), is_refusal(code), &error.to_string());
-                    }
-                }
-                None => {}
+            if !busy && !paused && self.keeper.is_ahead() {
+                std::thread::park_timeout(AHEAD_WAIT);
+            }
+            if let Err(error) = self.take(if busy { Duration::ZERO } else { POLL }) {
+                break Err(error);
             }
             let draining = self.keeper.is_draining();
             if self.consumer.context().rebalanced.swap(false, Ordering::AcqRel) && paused {
@@ -234,6 +236,50 @@ impl KafkaSource {
         }
         self.consumer.unsubscribe();
         ended
+    }
+
+    /// Waits for a message, and passes on what else is there already, all at once: waking a worker costs more than a message.
+    fn take(&self, mut wait: Duration) -> Result<(), SourceError> {
+        let mut taken = Ok(());
+        for _ in 0..GATHER {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    if !self.keeper.gather(&borrow(&message, self.wants_headers)) {
+                        break;
+                    }
+                }
+                Some(Err(error)) => {
+                    taken = self.failed(&error);
+                    break;
+                }
+                None => break,
+            }
+            wait = Duration::ZERO;
+        }
+        self.keeper.hand_over();
+        taken
+    }
+
+    fn failed(&self, error: &KafkaError) -> Result<(), SourceError> {
+        if let KafkaError::MessageConsumptionFatal(_) = error {
+            return Err(SourceError::Fatal(error.to_string()));
+        }
+        let code = error.rdkafka_error_code();
+        // What concerns the connection arrives at the context's `error` too, with more words.
+        let is_told = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SSL
+                    | RDKafkaErrorCode::AllBrokersDown
+                    | RDKafkaErrorCode::BrokerTransportFailure
+                    | RDKafkaErrorCode::Resolve
+            )
+        );
+        if !is_told {
+            self.keeper.trouble(&code_name(code), is_refusal(code), &error.to_string());
+        }
+        Ok(())
     }
 
     fn store(&self) {
@@ -332,7 +378,8 @@ impl ConsumerContext for SourceContext {
     }
 }
 
-fn borrow<'a>(message: &'a BorrowedMessage<'_>) -> SourceMessage<'a> {
+fn borrow<'a>(message: &'a BorrowedMessage<'_>, wants_headers: bool) -> SourceMessage<'a> {
+    let headers = if wants_headers { message.headers() } else { None };
     SourceMessage {
         topic: message.topic(),
         partition: message.partition(),
@@ -342,7 +389,7 @@ fn borrow<'a>(message: &'a BorrowedMessage<'_>) -> SourceMessage<'a> {
             Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => Some(ms),
         },
         body: message.payload().unwrap_or_default(),
-        headers: message.headers().map(|all| all.iter().map(|one| (one.key, one.value.unwrap_or_default())).collect()).unwrap_or_default(),
+        headers: headers.map(|all| all.iter().map(|one| (one.key, one.value.unwrap_or_default())).collect()).unwrap_or_default(),
         place: None,
     }
 }

@@ -16,6 +16,7 @@ pub use drift::{CurrentDrift, Drift, DriftEntry};
 pub use health::{Component, Health};
 pub use log::init_log;
 pub use metrics::Metrics;
+pub use prometheus::local::LocalHistogram;
 pub use prometheus::{Histogram, IntCounter, IntGauge};
 pub use tally::{Outcome, Tally};
 #[cfg(feature = "kafka")]

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaError};
-use rdkafka::producer::Producer;
+use rdkafka::producer::{Producer, PurgeConfig};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Acks, KafkaSink, SinkError, make};
+
+/// How long a producer that is replaced may take to give back what it was given. It throws it out, so a moment is enough.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What to do after a transactional call that did not end well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +98,12 @@ impl<A: Acks> KafkaSink<A> {
             config.set("batch.num.messages", "1");
         }
         let producer = make(&config, &self.acks, &self.tokens, &self.room).map_err(|error| SinkError::Settings(error.to_string()))?;
-        self.producer.store(Arc::new(producer));
+        let former = self.producer.swap(Arc::new(producer));
+        // What it still holds must come back, or the next transaction would wait for it for ever; dropping it waits for half a second only.
+        former.purge(PurgeConfig::default().queue().inflight());
+        if let Err(error) = former.flush(GIVE_BACK_TIMEOUT) {
+            tracing::warn!(%error, "the former producer has not given everything back");
+        }
         Ok(())
     }
 }
