@@ -1,5 +1,5 @@
 # The two commands of the README are `make demo` and `make test`; each installs what the machine lacks.
-.PHONY: demo test chaos soak fuzz properties bench-plot bench-instructions bench-peers bench-tenzir nightly install broker-start broker-stop
+.PHONY: demo test chaos soak fuzz properties bench-plot bench-instructions bench-peers bench-tenzir bench-pipe nightly install broker-start broker-stop
 
 demo: install
 	cargo run --locked -- demo
@@ -52,6 +52,10 @@ bench-peers:
 # `udmill replay` beside Tenzir, file to file; installs it with pip under target/ when it lacks.
 bench-tenzir:
 	benches/peers/tenzir.py
+
+# From Kafka to Kafka beside a forwarder that does nothing else, on a broker of its own; leave other work off the machine.
+bench-pipe:
+	scripts/bench_pipe.sh
 
 # What takes too long for every change.
 nightly: chaos soak fuzz properties bench-instructions
