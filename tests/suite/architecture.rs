@@ -263,3 +263,30 @@ fn the_guard_finds_what_it_should() {
     ];
     assert_eq!(faults, expected);
 }
+
+/// Two crates stand outside the workspace, so nothing else builds them with every change; `--locked` refuses them when a dependency is missing.
+#[test]
+fn crates_of_their_own_lock_what_the_program_needs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| -> toml::Table {
+        let text = fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        text.parse().unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let manifest = read("Cargo.toml");
+    let needed: BTreeSet<&str> = manifest["dependencies"]
+        .as_table()
+        .expect("a table")
+        .iter()
+        .filter(|(_, how)| how.get("optional").and_then(toml::Value::as_bool) != Some(true))
+        .map(|(name, how)| how.get("package").and_then(toml::Value::as_str).unwrap_or(name))
+        .collect();
+    for folder in ["benches/peers", "tests/fuzz"] {
+        let lock = read(&format!("{folder}/Cargo.lock"));
+        let package = lock["package"].as_array().expect("a list").iter().find(|package| package["name"].as_str() == Some("udmill"));
+        let locked = package.and_then(|package| package["dependencies"].as_array()).expect("udmill is locked");
+        // A version stands behind the name where there are several.
+        let locked: BTreeSet<&str> = locked.iter().filter_map(|one| one.as_str()?.split(' ').next()).collect();
+        let missing: Vec<_> = needed.difference(&locked).collect();
+        assert!(missing.is_empty(), "{folder}/Cargo.lock lacks {missing:?}; run `cargo update --workspace` there");
+    }
+}
