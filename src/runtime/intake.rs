@@ -272,17 +272,25 @@ impl Intake {
     fn end_run(&self, gathered: &mut Gathered) {
         let Gathered { run, taken, ready, .. } = gathered;
         let Some(run) = run.take().filter(|_| !taken.is_empty()) else { return };
-        self.messages.inc_by(taken.len() as u64);
-        self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
         if ready.len() <= run.worker {
             ready.resize_with(run.worker + 1, Vec::new);
         }
         let ready = &mut ready[run.worker];
-        let (came, before) = (taken.len(), ready.len());
-        Ticket::begin_all(&run.partition, taken, (Instant::now(), self.now_ms()), |ticket| ready.push(Arc::new(ticket)));
-        let twice = came - (ready.len() - before);
-        if twice > 0 {
-            tracing::debug!(topic = %run.partition.topic, partition = run.partition.number, twice, "messages handed over twice");
+        self.begin(&run.partition, taken, |ticket| ready.push(Arc::new(ticket)));
+    }
+
+    /// Counts messages of one partition and makes tickets of those that were not handed over before. `taken` is left empty.
+    fn begin(&self, partition: &Arc<Partition>, taken: &mut Vec<Taken>, mut each: impl FnMut(Ticket)) {
+        let came = taken.len();
+        self.messages.inc_by(came as u64);
+        self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
+        let mut begun = 0;
+        Ticket::begin_all(partition, taken, (Instant::now(), self.now_ms()), |ticket| {
+            begun += 1;
+            each(ticket);
+        });
+        if begun < came {
+            tracing::debug!(topic = %partition.topic, partition = partition.number, twice = came - begun, "messages handed over twice");
         }
     }
 
@@ -337,14 +345,8 @@ impl Keeper for Intake {
         }
         let Some(run) = self.run_of(message).filter(|run| !run.is_rewinding) else { return };
         let mut begun = None;
-        self.messages.inc();
-        self.last_message.set(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64));
-        let now = (Instant::now(), self.now_ms());
-        Ticket::begin_all(&run.partition, &mut vec![taken(message)], now, |ticket| begun = Some(ticket));
-        let Some(ticket) = begun else {
-            tracing::debug!(topic = message.topic, offset = message.offset, "message handed over twice");
-            return;
-        };
+        self.begin(&run.partition, &mut vec![taken(message)], |ticket| begun = Some(ticket));
+        let Some(ticket) = begun else { return };
         if let Some(ticket) = self.assemble(message, ticket) {
             self.send(run.worker, vec![Arc::new(ticket)]);
         }

@@ -19,8 +19,33 @@ const PARTS: &[&str] = &[
     "tenant",
 ];
 
-/// The index of the only part that keeps its case.
-const NAME: i64 = 1;
+/// The only part that keeps its case.
+const NAME: i64 = index("name");
+const TYPE: i64 = index("type");
+const PROVIDER: i64 = index("provider");
+const SUBSCRIPTION: i64 = index("subscription");
+const GROUP: i64 = index("resource_group");
+const PARENT: i64 = index("parent");
+const GROUP_ID: i64 = index("group_id");
+const SUBSCRIPTION_ID: i64 = index("subscription_id");
+const MANAGEMENT_GROUP: i64 = index("management_group");
+const TENANT: i64 = index("tenant");
+
+/// The index of a part; a name that is none does not compile.
+const fn index(name: &str) -> i64 {
+    let mut at = 0;
+    loop {
+        let (part, wanted) = (PARTS[at].as_bytes(), name.as_bytes());
+        let mut same = 0;
+        while same < part.len() && same < wanted.len() && part[same] == wanted[same] {
+            same += 1;
+        }
+        if same == part.len() && same == wanted.len() {
+            return at as i64;
+        }
+        at += 1;
+    }
+}
 
 /// A record's rows ask for many parts of one id.
 pub(super) const TAKING: Taking = Taking { take, give };
@@ -365,19 +390,18 @@ fn give(text: &[u8], places: &Places, args: &Args, out: &mut Vec<u8>) -> Result<
     let (text, id) = (trimmed(text)?, Id::from_places(places));
     let start = out.len();
     let mut put = |piece: Piece| out.extend_from_slice(piece.of(text));
-    // In the order of `PARTS`.
     match args.numbers[0] {
         NAME => put(id.name()),
-        2 => id.write_type(text, out),
-        3 => put(id.provider),
-        4 => put(id.subscription),
-        5 => put(id.group),
-        6 => id.write_parent(text, out),
-        7 if !id.group.is_empty() => id.write_scope(text, true, out),
-        8 if !id.subscription.is_empty() => id.write_scope(text, false, out),
-        7 | 8 => {}
-        9 => put(id.management_group),
-        10 => put(id.tenant),
+        TYPE => id.write_type(text, out),
+        PROVIDER => put(id.provider),
+        SUBSCRIPTION => put(id.subscription),
+        GROUP => put(id.group),
+        PARENT => id.write_parent(text, out),
+        GROUP_ID if !id.group.is_empty() => id.write_scope(text, true, out),
+        SUBSCRIPTION_ID if !id.subscription.is_empty() => id.write_scope(text, false, out),
+        GROUP_ID | SUBSCRIPTION_ID => {}
+        MANAGEMENT_GROUP => put(id.management_group),
+        TENANT => put(id.tenant),
         _ => id.write_id(text, out),
     }
     if out.len() == start {

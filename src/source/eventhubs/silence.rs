@@ -33,7 +33,7 @@ impl Silence {
         }
     }
 
-    /// Whether it has lasted too long.
+    /// Whether it has lasted too long. The looks are ten seconds apart and not to the millisecond, so a second less counts too.
     fn is_long(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.saturating_duration_since(since) >= SILENCE_TIMEOUT.saturating_sub(Duration::from_secs(1)))
     }
