@@ -8,8 +8,8 @@ use super::doc::{Kind, Node};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// Zeros behind the text that a parser is given, so that it can read blocks without counting.
-pub const PADDING: usize = 32;
+/// Zeros behind the text that a parser is given, so that it can read blocks without counting: the last whole block holds one of them.
+pub const PADDING: usize = 64;
 
 /// A strict JSON parser that unescapes text in place.
 pub trait Backend {

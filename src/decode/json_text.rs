@@ -19,17 +19,13 @@ pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `bytes[from..][..len]`. Short runs, which nearly all are, go as one block of one of two sizes: that needs no call. A GUID is
-/// longer than the shorter one.
+/// Appends `bytes[from..][..len]`. Short runs, which nearly all are, go as one block, whatever their length: that needs no call, and there is
+/// nothing for the processor to guess.
 #[inline(always)]
 pub(crate) fn append(bytes: &[u8], from: usize, len: usize, out: &mut Vec<u8>) {
     let (rest, end) = (&bytes[from..], out.len() + len);
-    match (rest.first_chunk::<32>(), rest.first_chunk::<64>()) {
-        (Some(block), _) if len <= 32 => {
-            out.extend_from_slice(block);
-            out.truncate(end);
-        }
-        (_, Some(block)) if len <= 64 => {
+    match rest.first_chunk::<64>() {
+        Some(block) if len <= 64 => {
             out.extend_from_slice(block);
             out.truncate(end);
         }

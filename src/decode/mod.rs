@@ -41,6 +41,7 @@ pub mod framing;
 #[cfg(test)]
 mod framing_tests;
 pub(crate) mod json_text;
+pub(crate) mod lanes;
 mod names;
 mod repair;
 #[cfg(test)]

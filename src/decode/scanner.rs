@@ -6,14 +6,14 @@
 //!
 //! It accepts what RFC 8259 allows, but for numbers beyond 64 bits or beyond `f64` and for half surrogate pairs, which the tolerant path reads.
 
-use wide::u8x16;
-
 use super::backend::{Backend, PADDING, Refused};
 use super::doc::{Kind, Node, Plain};
+use super::lanes::{Block, Lanes, WithBlocks};
 
 /// A strict parser in one walk.
 pub struct Scanner {
     nesting: usize,
+    lanes: Lanes,
     /// Kept for its memory.
     marks: Vec<u64>,
 }
@@ -21,7 +21,7 @@ pub struct Scanner {
 impl Scanner {
     /// A parser that refuses values nested deeper than `nesting`. It calls itself for what is nested.
     pub fn new(nesting: usize) -> Self {
-        Scanner { nesting, marks: Vec::new() }
+        Scanner { nesting, lanes: Lanes::detect(), marks: Vec::new() }
     }
 }
 
@@ -29,9 +29,16 @@ impl Backend for Scanner {
     fn parse(&mut self, text: &mut [u8], base: usize, nodes: &mut Vec<Node>) -> Result<(), Refused> {
         let before = nodes.len();
         let end = text.len().checked_sub(PADDING).ok_or(Refused)?;
-        simdutf8::basic::from_utf8(&text[..end]).map_err(|_| Refused)?;
-        mark(text, &mut self.marks);
-        let mut run = Run { text, base, nodes, marks: &self.marks, nesting: self.nesting };
+        let blocks = text.len() / 64;
+        if self.marks.len() <= blocks {
+            self.marks.resize(blocks + 1, 0);
+        }
+        let marks = &mut self.marks[..=blocks];
+        marks[blocks] = u64::MAX;
+        if !self.lanes.run(Mark { text, marks }) {
+            simdutf8::basic::from_utf8(&text[..end]).map_err(|_| Refused)?;
+        }
+        let mut run = Run { text, base, nodes, marks, nesting: self.nesting };
         let at = run.root();
         if run.space(at) == end {
             return Ok(());
@@ -41,29 +48,29 @@ impl Backend for Scanner {
     }
 }
 
-/// A bit for every quote, backslash and control character.
-#[inline(always)]
-fn specials(lane: [u8; 16]) -> u64 {
-    let lane = u8x16::new(lane);
-    let visible = lane.max(u8x16::splat(0x20)).simd_eq(lane);
-    let marks = lane.simd_eq(u8x16::splat(b'"')) | lane.simd_eq(u8x16::splat(b'\\'));
-    u64::from((marks | !visible).to_bitmask() as u16)
-}
-
-/// [`specials`] of a whole text, a bit a byte, and one word more.
+/// Marks every quote, backslash and control character of a text, a bit a byte, and tells whether all of it is ASCII.
 ///
 /// All blocks are looked at before any text is searched for its end. Where a text ends decides where the next one begins, so whatever is
 /// done between the two is waited for; this way it is one load and one count, and the comparing of blocks overlaps.
-fn mark(text: &[u8], marks: &mut Vec<u64>) {
-    marks.clear();
-    let (blocks, rest) = text.as_chunks::<64>();
-    let mut last = [0; 64];
-    last[..rest.len()].copy_from_slice(rest);
-    marks.extend(blocks.iter().chain([&last]).map(|block| {
-        let (lanes, _) = block.as_chunks::<16>();
-        specials(lanes[0]) | specials(lanes[1]) << 16 | specials(lanes[2]) << 32 | specials(lanes[3]) << 48
-    }));
-    marks.push(u64::MAX);
+struct Mark<'a> {
+    /// With [`PADDING`], whose first byte lies in a whole block.
+    text: &'a [u8],
+    marks: &'a mut [u64],
+}
+
+impl WithBlocks for Mark<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<B: Block>(self, block: B) -> bool {
+        let mut all_beyond = 0;
+        for (marks, bytes) in self.marks.iter_mut().zip(self.text.as_chunks::<64>().0) {
+            let (specials, beyond) = block.specials(bytes);
+            *marks = specials;
+            all_beyond |= beyond;
+        }
+        all_beyond == 0
+    }
 }
 
 /// One parse. Places are handed from step to step, not kept here: that leaves them in registers. A step that refuses what it finds gives

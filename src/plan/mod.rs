@@ -23,6 +23,7 @@ pub mod redact;
 mod resolve;
 mod run;
 mod shape;
+mod sieve;
 pub mod site;
 pub(crate) mod state;
 pub(crate) mod tags;

@@ -35,20 +35,32 @@ impl Plan {
                         _ => self.meet(state, doc, decoder, found.child, found.exact, at + 1),
                     }
                 }
-                None => {
-                    let key = Trie::key(place, &doc.text, name.bits as usize, name.len);
-                    if !key.is_some_and(|key| state.unread.holds(self.number, key)) {
-                        if let Some(found) = self.trie.search(place, &doc.text[name.bits as usize..][..name.len as usize]) {
-                            state.guesses[guess] = found.at;
-                            guess = found.at as usize;
-                            self.meet(state, doc, decoder, found.child, found.exact, at + 1);
-                        } else if let Some(key) = key {
-                            state.unread.keep(self.number, key);
-                        }
-                    }
-                }
+                None => guess = self.unguessed(state, doc, decoder, (at, place), guess),
             }
             at = if matches!(it.kind, Kind::Object | Kind::Array) { it.bits as u32 } else { at + 2 };
+        }
+    }
+
+    /// The member at `at` below `place`, which is not the one that was guessed; where the guess for the next one stands.
+    #[inline(never)]
+    fn unguessed(&self, state: &mut State, doc: &mut Doc, decoder: &mut Decoder, (at, place): (u32, u32), guess: usize) -> usize {
+        let name = doc.node(at);
+        let key = Trie::key(place, &doc.text, name.bits as usize, name.len);
+        if key.is_some_and(|key| state.unread.holds(self.number, key)) {
+            return guess;
+        }
+        match self.trie.search(place, doc.str(at)) {
+            Some(found) => {
+                state.guesses[guess] = found.at;
+                self.meet(state, doc, decoder, found.child, found.exact, at + 1);
+                found.at as usize
+            }
+            None => {
+                if let Some(key) = key {
+                    state.unread.keep(self.number, key);
+                }
+                guess
+            }
         }
     }
 

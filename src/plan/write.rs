@@ -73,6 +73,7 @@ impl Plan {
     }
 
     /// Runs an instruction whose result only the values tell.
+    #[inline(never)]
     fn run_one(&self, state: &mut State, tools: &mut Tools<'_>, stamp: &Stamp<'_>, at: usize, element: Option<usize>, out: &mut Vec<u8>) {
         let text = &tools.doc.text;
         match &self.out[at] {
