@@ -91,9 +91,11 @@ impl DriftWatch {
         match here.kind {
             Kind::Object => {
                 for _ in 0..here.len {
-                    let name = doc.str(at);
-                    let below = if is_number(name) { self.hasher.hash_one(hash) } else { self.hasher.hash_one((hash, name)) };
-                    count += self.walk(state, doc, at + 1, below);
+                    if !leaves::is_read_leaf(state, doc, at + 1) {
+                        let name = doc.str(at);
+                        let below = if is_number(name) { self.hasher.hash_one(hash) } else { self.hasher.hash_one((hash, name)) };
+                        count += self.walk(state, doc, at + 1, below);
+                    }
                     at = doc.after(at + 1);
                 }
                 count

@@ -61,10 +61,16 @@ impl Plan {
         if self.unmapped == Unmapped::Drop {
             return 0;
         }
-        self.mark_dropped(state, tools);
+        let kept = state.unread_leaves.take();
+        if kept.is_none() {
+            self.mark_dropped(state, tools);
+        }
         if let Some(mut watch) = state.drift.take_if(|watch| watch.mapping.is_some()) {
             let count = watch.mapping.map_or(0, |mapping| watch.count(mapping, state, tools.doc, record, tools.redactor));
             state.drift = Some(watch);
+            return count;
+        }
+        if let Some(count) = kept {
             return count;
         }
         let mut count = 0;
@@ -131,6 +137,7 @@ impl Plan {
         });
         state.path = path;
         state.scratch[0] = scratch;
+        state.unread_leaves = all.then_some(written as u32);
         for _ in 0..redacted {
             state.note("redacted", u32::MAX);
         }
@@ -157,6 +164,12 @@ fn opened_root(state: &State, node: u32) -> Option<u32> {
     state.opened.iter().find(|(text, root)| *text == node && *root != NO_NODE).map(|(_, root)| *root)
 }
 
+/// Whether a row wrote from this value, which holds no others: nearly every one, so its path need not be spelled out.
+#[inline]
+pub(crate) fn is_read_leaf(state: &State, doc: &Doc, node: u32) -> bool {
+    state.is_read(node) && !matches!(doc.node(node).kind, Kind::Object | Kind::Array)
+}
+
 /// Calls `tell` with the dotted path and the node of every present leaf below `node` that no row wrote from. JSON text that a path
 /// opened is looked into.
 pub(crate) fn unread(state: &State, doc: &Doc, node: u32, path: &mut Vec<u8>, tell: &mut dyn FnMut(&[u8], u32)) {
@@ -166,9 +179,11 @@ pub(crate) fn unread(state: &State, doc: &Doc, node: u32, path: &mut Vec<u8>, te
     match here.kind {
         Kind::Object => {
             for _ in 0..here.len {
-                push_name(path, doc.str(at));
-                unread(state, doc, at + 1, path, tell);
-                path.truncate(mark);
+                if !is_read_leaf(state, doc, at + 1) {
+                    push_name(path, doc.str(at));
+                    unread(state, doc, at + 1, path, tell);
+                    path.truncate(mark);
+                }
                 at = doc.after(at + 1);
             }
         }
@@ -180,7 +195,7 @@ pub(crate) fn unread(state: &State, doc: &Doc, node: u32, path: &mut Vec<u8>, te
                 at = doc.after(at);
             }
         }
-        _ if state.is_read(node) => {}
+        _ if is_read_leaf(state, doc, node) => {}
         _ => match opened_root(state, node) {
             Some(root) => unread(state, doc, root, path, tell),
             None if Value::of(doc, here).is_absent() => {}

@@ -266,7 +266,17 @@ pub fn sensitive_name(name: &[u8]) -> bool {
         "id_token",
         "private_key",
     ];
-    sensitive_tree(name) || NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    // A bit for each of their lengths, which nearly every other name has not.
+    const LENGTHS: u32 = {
+        let (mut lengths, mut at) = (0, 0);
+        while at < NAMES.len() {
+            lengths |= 1 << NAMES[at].len();
+            at += 1;
+        }
+        lengths
+    };
+    let may_be = name.len() < 32 && LENGTHS >> name.len() & 1 != 0;
+    sensitive_tree(name) || (may_be && NAMES.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())))
 }
 
 /// Whether everything below a member of this name is private: the bodies and messages of [`sensitive_name`]. Credential names are not in it,
@@ -278,8 +288,14 @@ pub fn sensitive_tree(name: &[u8]) -> bool {
 
 /// Whether a dotted path names a secret: its last name is one of [`sensitive_name`], or any of them is one of [`sensitive_tree`].
 pub fn sensitive_path(path: &[u8]) -> bool {
-    let mut names = path.split(|byte| *byte == b'.');
-    names.clone().next_back().is_some_and(sensitive_name) || names.any(sensitive_tree)
+    let mut from = 0;
+    for dot in memchr::memchr_iter(b'.', path) {
+        if sensitive_tree(&path[from..dot]) {
+            return true;
+        }
+        from = dot + 1;
+    }
+    sensitive_name(&path[from..])
 }
 
 /// Whether a text is JSON that nobody opened and that has a member of [`sensitive_tree`].

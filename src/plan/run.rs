@@ -172,6 +172,7 @@ impl Plan {
         state.element = NO_NODE;
         state.notes.clear();
         state.forced.clear();
+        state.unread_leaves = None;
         state.taken.text = (0, 0);
     }
 

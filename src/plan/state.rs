@@ -123,6 +123,8 @@ pub(crate) struct State {
     pub read: Vec<u64>,
     /// Nodes whose value did not convert: kept whatever the mapping says of unmapped leaves.
     pub forced: Vec<u32>,
+    /// How many leaves no row read, once they were kept.
+    pub unread_leaves: Option<u32>,
     /// The split text whose columns the part reads; `NO_NODE` when it reads none.
     pub element: u32,
     /// JSON texts opened in this record: text node and the root it opened to.
