@@ -8,7 +8,8 @@ pub struct Stopped;
 
 /// Bytes that are held somewhere between two threads, and the most that may be.
 ///
-/// One side takes bytes before it hands something on and waits while there is no room; the other gives them back when it is done.
+/// One side takes bytes before it hands something on and waits while there is no room; the other gives them back when it is done. Who once
+/// waits does so until half of the budget is free: woken for every batch, a thread costs more than what it does with one.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: usize,
@@ -19,6 +20,7 @@ pub struct Budget {
 #[derive(Debug, Default)]
 struct State {
     held_bytes: usize,
+    waiting: usize,
     is_closed: bool,
 }
 
@@ -28,15 +30,21 @@ impl Budget {
         Budget { limit_bytes, state: Mutex::default(), freed: Condvar::new() }
     }
 
-    /// Waits until `bytes` fit and takes them. What is larger than the whole budget goes alone: when nothing else is held, anything fits.
+    /// Takes `bytes`; when they do not fit, waits until they fit into the half. What is larger goes alone: when nothing else is held,
+    /// anything fits.
     ///
     /// # Errors
     ///
     /// [`Stopped`] when the budget is closed, before or while waiting.
     pub fn take(&self, bytes: usize) -> Result<(), Stopped> {
         let mut state = self.state();
-        while !state.is_closed && state.held_bytes > 0 && state.held_bytes.saturating_add(bytes) > self.limit_bytes {
-            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let fits = |state: &State, limit_bytes| state.held_bytes == 0 || state.held_bytes.saturating_add(bytes) <= limit_bytes;
+        if !state.is_closed && !fits(&state, self.limit_bytes) {
+            state.waiting += 1;
+            while !state.is_closed && !fits(&state, self.limit_bytes / 2) {
+                state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.waiting -= 1;
         }
         if state.is_closed {
             return Err(Stopped);
@@ -50,8 +58,11 @@ impl Budget {
     pub fn exchange(&self, before: usize, after: usize) {
         let mut state = self.state();
         state.held_bytes = state.held_bytes.saturating_sub(before).saturating_add(after);
+        let may_go_on = state.waiting > 0 && state.held_bytes <= self.limit_bytes / 2;
         drop(state);
-        self.freed.notify_all();
+        if may_go_on {
+            self.freed.notify_all();
+        }
     }
 
     /// Gives bytes back.
@@ -93,12 +104,29 @@ mod tests {
         thread::scope(|scope| {
             let waiting = scope.spawn(|| budget.take(1));
             thread::yield_now();
-            budget.exchange(100, 9);
-            assert_eq!(waiting.join().expect("no panic"), Ok(()), "nine and one are ten");
+            budget.exchange(100, 4);
+            assert_eq!(waiting.join().expect("no panic"), Ok(()), "four and one are half of ten");
         });
-        assert_eq!(budget.state().held_bytes, 10);
-        budget.give_back(10);
+        assert_eq!(budget.state().held_bytes, 5);
+        budget.give_back(5);
         assert_eq!(budget.state().held_bytes, 0);
+    }
+
+    #[test]
+    fn who_waits_does_so_until_half_is_free() {
+        let budget = Budget::new(10);
+        assert_eq!((budget.take(6), budget.take(4)), (Ok(()), Ok(())), "the whole of it is there for who need not wait");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| budget.take(2));
+            while budget.state().waiting == 0 {
+                thread::yield_now();
+            }
+            budget.give_back(6);
+            assert!(!waiting.is_finished(), "four and two are more than half");
+            budget.give_back(1);
+            assert_eq!(waiting.join().expect("no panic"), Ok(()));
+        });
+        assert_eq!(budget.state().held_bytes, 5);
     }
 
     #[test]

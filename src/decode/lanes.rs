@@ -65,7 +65,7 @@ impl Lanes {
         Lanes::Narrow
     }
 
-    /// Every width that this processor has, the widest first.
+    /// Every width that this processor has.
     #[cfg(test)]
     pub fn all() -> Vec<Lanes> {
         let mut all = vec![Lanes::Narrow];
@@ -96,7 +96,10 @@ impl Lanes {
             Lanes::V4(v4) => Some(v4.vectorize(On(v4, work, Tables))),
             #[cfg(target_arch = "x86_64")]
             Lanes::V3(v3) => Some(v3.vectorize(On(v3, work, Tables))),
-            Lanes::Narrow => None,
+            Lanes::Narrow => {
+                drop(work);
+                None
+            }
         }
     }
 }
@@ -127,7 +130,8 @@ impl<B: Lookup, W: WithTables> pulp::NullaryFnOnce for On<B, W, Tables> {
     }
 }
 
-// No closures below: one that is not inlined is compiled for every processor, and calls a function for each instruction.
+// No closures where instructions of one width are named: one that is not inlined is compiled for every processor, and calls a function for
+// each of them.
 
 #[cfg(target_arch = "x86_64")]
 impl Block for V4 {
