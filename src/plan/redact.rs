@@ -78,7 +78,7 @@ const FRAGMENTS: &[(&str, usize, Kind)] = &[
 ];
 
 /// Fragments of three bytes. Where the processor has no sieve each has a search of its own, which costs less than a shorter comparison for all.
-const SHORT: [(&str, Kind); 2] = [("sk-", Kind::OpenAiKey), ("eyJ", Kind::Jwt)];
+const SHORT: [(&str, usize, Kind); 2] = [("sk-", 0, Kind::OpenAiKey), ("eyJ", 0, Kind::Jwt)];
 
 /// One secret: what is replaced, and by which word.
 #[derive(Debug, PartialEq, Eq)]
@@ -133,8 +133,8 @@ impl Redactor {
             Some(searcher) => Search::Packed(searcher),
             None => AhoCorasick::new(texts).map_or(Search::Everywhere, Search::Automaton),
         };
-        let sieve = Sieve::new(FRAGMENTS.iter().map(|(text, from, _)| &text[*from..]).chain(SHORT.iter().map(|(text, _)| *text)));
-        Self { sieve, search, short: SHORT.map(|(text, _)| memchr::memmem::Finder::new(text)) }
+        let sieve = Sieve::new(FRAGMENTS.iter().chain(&SHORT).map(|(text, from, _)| &text[*from..]));
+        Self { sieve, search, short: SHORT.map(|(text, ..)| memchr::memmem::Finder::new(text)) }
     }
 
     /// Whether a text may hold a secret. Give it all the texts of a message at once, with or without anything between them: when it says no,
@@ -142,10 +142,7 @@ impl Redactor {
     pub fn suspicious(&self, text: &[u8]) -> bool {
         match &self.sieve {
             Some(sieve) => sieve.any(text, |number, at| {
-                let (fragment, from, kind) = match FRAGMENTS.get(number) {
-                    Some(known) => *known,
-                    None => (SHORT[number - FRAGMENTS.len()].0, 0, SHORT[number - FRAGMENTS.len()].1),
-                };
+                let (fragment, from, kind) = *FRAGMENTS.get(number).unwrap_or_else(|| &SHORT[number - FRAGMENTS.len()]);
                 let start = at.checked_sub(from).filter(|start| text[*start..].starts_with(fragment.as_bytes()));
                 start.is_some_and(|start| verify(text, start, kind, false).is_some())
             }),
@@ -213,7 +210,7 @@ impl<'a> Candidates<'a> {
             }
         }
         let mut first = self.long;
-        for (index, (_, kind)) in SHORT.into_iter().enumerate() {
+        for (index, (.., kind)) in SHORT.into_iter().enumerate() {
             if let Some(at) = self.short[index]
                 && first.is_none_or(|(found, _)| at < found)
             {
@@ -536,9 +533,7 @@ mod tests {
         let automaton = Search::Automaton(AhoCorasick::new(FRAGMENTS.iter().map(|(text, ..)| text)).unwrap());
         let redactors = [Redactor::new(), with(Search::Everywhere), with(automaton)];
         let long = "x".repeat(100);
-        for (fragment, kind) in
-            FRAGMENTS.iter().map(|(fragment, _, kind)| (fragment, kind)).chain(SHORT.iter().map(|(fragment, kind)| (fragment, kind)))
-        {
+        for (fragment, _, kind) in FRAGMENTS.iter().chain(&SHORT) {
             for text in [(*fragment).to_owned(), format!("{long}{fragment}{long}")] {
                 let expected = Some((text.find(fragment).unwrap(), *kind));
                 for redactor in &redactors {
